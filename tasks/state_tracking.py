@@ -1,0 +1,105 @@
+"""State tracking: the running product of permutations, the core that parity and the word problem share."""
+
+from abc import abstractmethod
+from functools import lru_cache
+from itertools import permutations
+from typing import Annotated, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from tasks.task import IGNORE, Batch, Predictor, SyntheticTask, integers, most_frequent
+
+Group = Literal["S2", "S3"]
+
+# The elements of each group, numbered in this order, the identity first: p takes point 0 to p[0], 1 to p[1], ...
+ELEMENTS: dict[Group, tuple[tuple[int, ...], ...]] = {
+    "S2": tuple(permutations(range(2))),
+    "S3": tuple(permutations(range(3))),
+}
+
+
+class StateTracking(SyntheticTask):
+    """Token t is an element of a group, g_t, and target t the product so far: g_1, then g_2, ... then g_t.
+
+    Lengths are uniform in [minimum_length, maximum_length]; shorter examples are padded on the right, by the last token
+    id, to `maximum_length`. `labels` is `dense`, every prefix has its target, or `final`, only the whole sequence has.
+    """
+
+    minimum_length: Annotated[int, Field(ge=1)]
+    maximum_length: Annotated[int, Field(ge=2)]
+    labels: Literal["dense", "final"]
+
+    @model_validator(mode="after")
+    def _feasible(self) -> Self:
+        if self.minimum_length > self.maximum_length:
+            raise ValueError(
+                f"no length lies between minimum_length {self.minimum_length} and maximum_length "
+                f"{self.maximum_length}: raise maximum_length or lower minimum_length"
+            )
+        return self
+
+    @property
+    @abstractmethod
+    def _group(self) -> Group:
+        """The group whose elements are the tokens."""
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self._pad + 1
+
+    @property
+    def _pad(self) -> int:
+        return len(ELEMENTS[self._group])
+
+    def draw(self, rng: np.random.Generator, size: int) -> Batch:
+        choices = self.maximum_length - self.minimum_length + 1
+        length_B1 = self.minimum_length + integers(rng, choices, (size, 1))
+        elements_BT = integers(rng, self._pad, (size, self.maximum_length))
+        position_T = np.arange(self.maximum_length)
+        labelled_BT = position_T < length_B1 if self.labels == "dense" else position_T == length_B1 - 1
+        tokens_BT = np.where(position_T < length_B1, elements_BT, self._pad)
+        targets_BT = np.where(labelled_BT, prefix_products(elements_BT, self._group), IGNORE)
+        return Batch(torch.from_numpy(tokens_BT), torch.from_numpy(targets_BT))
+
+    def at_length(self, length: int) -> Self:
+        """Returns the task at exactly `length` tokens with one label, at the last, whatever the labels here."""
+        exact = {"minimum_length": length, "maximum_length": length, "labels": "final"}
+        return type(self).model_validate(dict(self) | exact)
+
+    def predictors(self, sample: Batch) -> dict[str, Predictor]:
+        """`last_token` knows only the token at the position asked, `length` only how many tokens there were."""
+
+        def oracle(tokens_BT: Tensor) -> Tensor:
+            elements_BT = tokens_BT.masked_fill(tokens_BT == self._pad, 0)
+            return torch.from_numpy(prefix_products(elements_BT.numpy(), self._group))
+
+        def position(tokens_BT: Tensor) -> Tensor:
+            return torch.arange(self.maximum_length).expand_as(tokens_BT)
+
+        return {
+            "oracle": oracle,
+            "last_token": most_frequent(sample, lambda tokens_BT: tokens_BT, self.vocabulary_size),
+            "length": most_frequent(sample, position, self.maximum_length),
+        }
+
+
+@lru_cache
+def composition(group: Group) -> np.ndarray:
+    """Returns int64 (n, n) whose [a, b] is the number of `a then b`, which takes point i to b[a[i]]."""
+    number = {element: place for place, element in enumerate(ELEMENTS[group])}
+    return np.array([[number[tuple(b[point] for point in a)] for b in number] for a in number])
+
+
+def prefix_products(elements_BT: np.ndarray, group: Group) -> np.ndarray:
+    """Returns products_BT, at t the product of elements 0 to t, by a parallel scan (Hillis and Steele 1986)."""
+    table = composition(group)
+    products_BT = elements_BT
+    span = 1
+    while span < elements_BT.shape[1]:
+        longer = table[products_BT[:, :-span], products_BT[:, span:]]
+        products_BT = np.concatenate([products_BT[:, :span], longer], axis=1)
+        span *= 2
+    return products_BT

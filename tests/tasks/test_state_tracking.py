@@ -1,0 +1,151 @@
+"""Parity and the word problem of S3 against loops that know nothing of scans."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from tasks.parity import Parity
+from tasks.state_tracking import ELEMENTS, StateTracking, composition, prefix_products
+from tasks.task import IGNORE, stream
+from tasks.word_problem import WordProblem
+
+WORDS = {"S2": "ab", "S3": "abc"}
+BOTH = pytest.mark.parametrize("group", ["S2", "S3"])
+
+
+def tracking(group: str, minimum_length=3, maximum_length=40, labels="dense") -> StateTracking:
+    fields = {"minimum_length": minimum_length, "maximum_length": maximum_length, "labels": labels}
+    return Parity(name="parity", **fields) if group == "S2" else WordProblem(name="word-problem", group=group, **fields)
+
+
+def unpadded(spec: StateTracking, tokens: list[int]) -> list[int]:
+    return [token for token in tokens if token != spec.vocabulary_size - 1]
+
+
+def parities(bits: list[int]) -> list[int]:
+    return [bits[: t + 1].count(1) % 2 for t in range(len(bits))]
+
+
+def where_letters_go(word: str, element: int) -> str:
+    """Returns the word with every letter replaced by where the element, written as in the docstring, sends it."""
+    images = ["abc", "acb", "bac", "bca", "cab", "cba"]
+    return word.translate(str.maketrans("abc", images[element]))
+
+
+def products(elements: list[int]) -> list[int]:
+    images, word, found = ["abc", "acb", "bac", "bca", "cab", "cba"], "abc", []
+    for element in elements:
+        word = where_letters_go(word, element)
+        found.append(images.index(word))
+    return found
+
+
+NAIVE = {"S2": parities, "S3": products}
+
+
+@BOTH
+@pytest.mark.parametrize("labels", ["dense", "final"])
+def test_targets_are_those_of_a_naive_loop_and_padding_is_on_the_right(group, labels):
+    spec = tracking(group, labels=labels)
+    for tokens, targets in zip(*(tensor.tolist() for tensor in spec.batch("train", 0, 300)), strict=True):
+        elements = unpadded(spec, tokens)
+        padding = [spec.vocabulary_size - 1] * (40 - len(elements))
+        answers = NAIVE[group](elements)
+        if labels == "final":
+            answers = [IGNORE] * (len(elements) - 1) + answers[-1:]
+        assert 3 <= len(elements) <= 40
+        assert tokens == elements + padding
+        assert targets == answers + [IGNORE] * len(padding)
+
+
+@BOTH
+def test_lengths_and_elements_are_uniform(group):
+    spec = tracking(group, minimum_length=3, maximum_length=10)
+    tokens_BT = spec.batch("train", 0, 16_000).tokens_BT
+    elements = spec.vocabulary_size - 1
+    lengths = (tokens_BT != elements).sum(1).bincount(minlength=11)
+    assert lengths[3:].double().numpy() / 2000 == pytest.approx(np.ones(8), abs=0.12)
+    shares = tokens_BT[tokens_BT != elements].bincount().double()
+    assert (shares / shares.mean()).numpy() == pytest.approx(np.ones(elements), abs=0.03)
+
+
+@BOTH
+def test_elements_form_a_group(group):
+    table, n = composition(group), len(ELEMENTS[group])
+    assert n == {"S2": 2, "S3": 6}[group]
+    assert table.shape == (n, n)
+    assert all(sorted(row) == list(range(n)) for row in (*table.tolist(), *table.T.tolist()))
+    assert all(table[0, a] == table[a, 0] == a for a in range(n))
+    assert all(table[table[a, b], c] == table[a, table[b, c]] for a, b, c in product(range(n), repeat=3))
+
+
+def test_order_matters_in_s3_and_not_in_s2():
+    assert not np.array_equal(composition("S3"), composition("S3").T)
+    assert np.array_equal(composition("S2"), composition("S2").T)
+    assert prefix_products(np.array([[1, 2], [2, 1]]), "S3")[:, -1].tolist() == [3, 4]
+
+
+def test_s2_is_addition_modulo_two():
+    assert composition("S2").tolist() == [[0, 1], [1, 0]]
+
+
+def test_the_worked_examples_are_right():
+    assert prefix_products(np.array([[1, 0, 1, 1]]), "S2").tolist() == [[1, 1, 0, 1]]
+    assert prefix_products(np.array([[1, 2, 5, 5]]), "S3").tolist() == [[1, 3, 2, 3]]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 31, 32, 33, 100])
+def test_the_scan_is_the_loop_at_every_length(length):
+    elements_BT = np.floor(stream("test", length).random((4, length)) * 6).astype(np.int64)
+    assert prefix_products(elements_BT, "S3").tolist() == [products(row) for row in elements_BT.tolist()]
+
+
+@BOTH
+def test_a_task_posed_at_a_length_is_unpadded_and_labelled_at_the_last_token_alone(group):
+    spec = tracking(group).at_length(57)
+    tokens_BT, targets_BT = spec.batch("test", 0, 50)
+    assert spec.labels == "final"
+    assert (tokens_BT < spec.vocabulary_size - 1).all()
+    assert (targets_BT[:, :-1] == IGNORE).all()
+    assert targets_BT[:, -1].tolist() == [NAIVE[group](row)[-1] for row in tokens_BT.tolist()]
+
+
+@BOTH
+def test_shortcuts_are_worth_nothing_at_the_last_token(group):
+    references = tracking(group, labels="final").references(8000)
+    for name in ("constant", "last_token", "length"):
+        assert references[name] == pytest.approx(1 / {"S2": 2, "S3": 6}[group], abs=0.02), name
+
+
+@BOTH
+def test_dense_labels_give_the_first_token_away(group):
+    references, chance = tracking(group).references(4000), 1 / {"S2": 2, "S3": 6}[group]
+    first = 1 / 21.5  # one label in as many as an example has on average
+    assert references["last_token"] == pytest.approx(first + (1 - first) * chance, abs=0.01)
+    assert references["length"] == pytest.approx(chance, abs=0.01)
+
+
+def test_the_oracle_reads_tokens_alone_and_leaves_them_as_they_are():
+    spec = tracking("S3")
+    tokens_BT, _ = spec.batch("test", 0, 5)
+    before = tokens_BT.clone()
+    spec.predictors(spec.batch("train", 0, 5))["oracle"](tokens_BT)
+    assert torch.equal(tokens_BT, before)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("fields", "remedy"),
+    [
+        ({"minimum_length": 41}, "raise maximum_length or lower minimum_length"),
+        ({"minimum_length": 0}, "greater than or equal to 1"),
+        ({"minimum_length": 1, "maximum_length": 1}, "greater than or equal to 2"),
+        ({"labels": "last"}, "'dense' or 'final'"),
+    ],
+)
+def test_infeasible_points_are_refused_with_a_remedy(group, fields, remedy):
+    with pytest.raises(ValidationError, match=remedy):
+        tracking(group, **fields)
