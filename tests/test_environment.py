@@ -36,7 +36,9 @@ def test_the_lock_is_complete_and_holds_nothing_else():
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
         extras = requirement.extras or {""}
-        if not any(requirement.marker is None or requirement.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+        if not any(
+            requirement.marker is None or requirement.marker.evaluate({"extra": extra}) for extra in ("", *extras)
+        ):
             continue
         if name in needed and not requirement.extras:
             continue

@@ -1,0 +1,38 @@
+"""Targets: `reproduce-all`, and one per experiment. What happens to a run is in workflow/rules, and why in workflow/*.py."""
+
+import sys
+from pathlib import Path
+
+from workflow import plans
+
+RESULTS = Path(config.get("results", "results"))
+SCALE = config.get("scale", "quick")
+
+try:
+    PLANS = {name: plans.plan(name, scale=SCALE) for name in plans.experiment_names()}
+except ValueError as error:
+    sys.exit(f"error: {error}")
+
+shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; ')
+
+
+rule:
+    name:
+        "reproduce-all"
+    default_target: True
+    input:
+        f"{RESULTS}/{SCALE}/report.html",
+
+
+for name in PLANS:
+
+    rule:
+        name:
+            name
+        input:
+            f"{RESULTS}/{SCALE}/{name}/figures",
+            f"{RESULTS}/{SCALE}/{name}/tables",
+
+
+include: "workflow/rules/runs.smk"
+include: "workflow/rules/report.smk"

@@ -1,0 +1,120 @@
+"""The whole pipeline at toy size: from a bare results folder to the report, again, and after a kill."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from workflow.results import read_result
+
+ROOT = Path(__file__).parent.parent
+SNAKEMAKE = str(Path(sys.executable).parent / "snakemake")
+
+
+def snakemake(*targets: str, results: Path, scale: str = "smoke") -> subprocess.CompletedProcess:
+    command = [SNAKEMAKE, *targets, "--config", f"scale={scale}", f"results={results}"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def measured(results: Path) -> dict[str, tuple]:
+    """Returns what every trained or reference run measured; times are not compared."""
+    found = [read_result(path) for path in sorted((results / "runs").glob("*/result.json"))]
+    return {result.id: (result.status, result.measurements) for result in found if result.run.kind != "profiling"}
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".snakemake_timestamp"]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    results = tmp_path_factory.mktemp("results")
+    told = snakemake("reproduce-all", results=results)
+    assert told.returncode == 0, told.stdout + told.stderr
+    return results
+
+
+@pytest.mark.slow
+def test_one_command_leaves_a_report_of_every_experiment(finished):
+    report = (finished / "smoke" / "report.html").read_text(encoding="utf-8")
+    for path in (finished / "smoke").glob("*/plan.json"):
+        question = json.loads(path.read_text(encoding="utf-8"))["question"]
+        assert question.split("?")[0] in report
+        assert list((path.parent / "figures").glob("*.svg"))
+        assert list((path.parent / "figures").glob("*.pdf"))
+        assert list((path.parent / "tables").glob("*.md"))
+        assert list((path.parent / "tables").glob("*.tex"))
+    assert "<svg" in report
+    assert 'src="http' not in report
+    assert 'href="http' not in report
+
+
+@pytest.mark.slow
+def test_every_planned_run_has_its_result_and_nothing_is_left_over(finished):
+    plans = [json.loads(path.read_text(encoding="utf-8")) for path in (finished / "smoke").glob("*/plan.json")]
+    planned = {run["id"] for plan in plans for run in plan["runs"]}
+    assert {path.parent.name for path in (finished / "runs").glob("*/result.json")} == planned
+    assert not list(finished.rglob("checkpoint.pt"))
+
+
+@pytest.mark.slow
+def test_a_second_call_does_nothing_and_soon(finished):
+    before = digests(finished)
+    started = time.monotonic()
+    told = snakemake("reproduce-all", results=finished)
+    assert told.returncode == 0
+    assert "Nothing to be done" in told.stdout + told.stderr
+    assert time.monotonic() - started < 60
+    assert digests(finished) == before
+
+
+@pytest.mark.slow
+def test_everything_for_readers_is_made_again_byte_for_byte(finished):
+    before = digests(finished / "smoke")
+    for path in (finished / "smoke").glob("*/measurements.csv"):
+        path.unlink()
+    told = snakemake("reproduce-all", results=finished)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert digests(finished / "smoke") == before
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_and_called_again_it_ends_in_the_same_results(finished, tmp_path):
+    command = [SNAKEMAKE, "reproduce-all", "--config", "scale=smoke", f"results={tmp_path}"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 300
+    while len(list(tmp_path.glob("runs/*/result.json"))) < 5:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {path: path.read_bytes() for path in tmp_path.glob("runs/*/result.json")}
+    told = snakemake("reproduce-all", results=tmp_path)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert measured(tmp_path) == measured(finished)
+    assert all(path.read_bytes() == content for path, content in kept.items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"scale": "big"}, "unknown scale 'big': choose one of smoke, quick, paper"),
+    ],
+)
+def test_bad_input_is_one_line_before_any_job(tmp_path, arguments, told):
+    answer = snakemake("reproduce-all", results=tmp_path, **arguments)
+    assert answer.returncode == 1
+    lines = [line for line in (answer.stdout + answer.stderr).splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert told in lines[0]
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,307 @@
+"""A training run: the same bits however often it is cut, failures as statuses, and one process for a cohort."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from tasks.task import IGNORE, Batch
+from workflow.checkpoints import Checkpoint
+from workflow.evaluation import labelled_logits, scores
+from workflow.plans import _run
+from workflow.results import read_result, write
+from workflow.runs import OptimizerSpec, RunFile, Selected, TrainingRun
+from workflow.serving import read_run, selected_rate, serve
+from workflow.training import adamw, execute, schedule, train, training_step
+
+ROOT = Path(__file__).parent.parent.parent
+CPU = torch.device("cpu")
+BASE = {
+    "kind": "training",
+    "task": {"name": "recall", "length": 16, "vocabulary": 32, "pairs": 2, "fillers": 1, "power": 0.01},
+    "network": {
+        "block": "shared",
+        "width": 16,
+        "depth": 1,
+        "convolution": 4,
+        "feedforward": 0,
+        "mixer": {"name": "mlstm", "heads": 1, "key_dim": 8, "chunk": 16},
+    },
+    "optimizer": {
+        "learning_rate": 0.01,
+        "final_rate": 0.1,
+        "warmup_steps": 2,
+        "steps": 12,
+        "batch_size": 4,
+        "weight_decay": 0.1,
+        "beta2": 0.95,
+        "gradient_clip": 1.0,
+    },
+    "evaluation": {"every_steps": 3, "batches": 2, "stop_accuracy": None, "lengths": [24]},
+    "precision": "float32",
+    "seed": 1,
+}
+
+
+def run_of(settings=None) -> TrainingRun:
+    return _run(BASE, settings or {}, where="test")
+
+
+def train_it(run, folder, *, learning_rate=0.01, watch=lambda step, bits: None):
+    return train(
+        run, learning_rate=learning_rate, device=CPU, checkpoint=Checkpoint(folder / "checkpoint.pt"), watch=watch
+    )
+
+
+def folder_of(path, run):
+    write(path / "run.json", RunFile(run=run).model_dump_json())
+    return path
+
+
+class Cut(Exception):
+    pass
+
+
+@pytest.mark.parametrize("mixer", ["attention", "mlstm", "slstm", "mamba2", "lstm"])
+def test_a_cut_run_ends_in_the_bits_of_an_undisturbed_one(tmp_path, monkeypatch, mixer):
+    fields = {
+        "attention": {"heads": 1, "rotary_base": 100.0},
+        "mlstm": {"heads": 1, "key_dim": 8, "chunk": 8},
+        "slstm": {"heads": 2, "recurrent_init": "normal"},
+        "mamba2": {"heads": 2, "state_dim": 4, "expand": 1, "chunk": 8},
+        "lstm": {"hidden": 8},
+    }
+    run = run_of({"network.mixer": {"name": mixer} | fields[mixer]})
+    undisturbed = train_it(run, tmp_path)
+    monkeypatch.setattr("workflow.checkpoints._SECONDS_BETWEEN", 0.0)
+
+    def cut(step, bits):
+        if step == 9:
+            raise Cut
+
+    with pytest.raises(Cut):
+        train_it(run, tmp_path, watch=cut)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 6
+    assert train_it(run, tmp_path) == undisturbed
+
+
+def test_a_damaged_checkpoint_is_reported_and_the_run_starts_again(tmp_path):
+    run = run_of()
+    undisturbed = train_it(run, tmp_path)
+    (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 half a file")
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert train_it(run, tmp_path) == undisturbed
+
+
+def test_seed_and_learning_rate_decide_the_result(tmp_path):
+    assert train_it(run_of(), tmp_path) == train_it(run_of(), tmp_path)
+    assert train_it(run_of(), tmp_path) != train_it(run_of({"seed": 2}), tmp_path)
+    assert train_it(run_of(), tmp_path) != train_it(run_of(), tmp_path, learning_rate=0.02)
+
+
+def test_a_loss_that_is_not_finite_is_a_status(tmp_path):
+    outcome = train_it(run_of(), tmp_path, learning_rate=1e30)
+    assert outcome.status == "diverged"
+    assert "not finite" in outcome.detail
+    assert all(math.isfinite(row.value) for row in outcome.measurements)
+
+
+def test_training_stops_at_the_accuracy_asked_for(tmp_path):
+    outcome = train_it(run_of({"evaluation.stop_accuracy": 0.01, "optimizer.steps": 300}), tmp_path)
+    (steps,) = [row.value for row in outcome.measurements if row.name == "steps"]
+    validation = [row for row in outcome.measurements if row.name == "accuracy" and row.at["split"] == "validation"]
+    assert validation[-1].value >= 0.01
+    assert all(row.value < 0.01 for row in validation[:-1])
+    assert steps == validation[-1].at["step"] < 300
+
+
+def test_every_length_is_tested_and_every_number_has_its_address(tmp_path):
+    outcome = train_it(run_of(), tmp_path)
+    tested = {
+        row.at.get("length") for row in outcome.measurements if row.name == "accuracy" and row.at["split"] == "test"
+    }
+    assert tested == {None, 24}
+    addresses = [(row.name, *sorted(row.at.items())) for row in outcome.measurements]
+    assert len(addresses) == len(set(addresses))
+
+
+def test_learning_learns(tmp_path):
+    outcome = train_it(
+        run_of({"optimizer.steps": 150, "optimizer.batch_size": 32, "evaluation.every_steps": 50}), tmp_path
+    )
+    losses = [row.value for row in outcome.measurements if row.name == "loss" and row.at.get("split") == "validation"]
+    assert losses[-1] < losses[0] - 0.5
+
+
+def test_the_loss_is_taken_at_labelled_positions_only():
+    run = run_of()
+    network = run.network.build(run.task.vocabulary_size).double()
+    tokens, targets = run.task.batch("train", 0, 3)
+    gathered, labels = labelled_logits(network, Batch(tokens, targets))
+    everywhere = torch.nn.functional.cross_entropy(
+        network(tokens).flatten(0, 1), targets.flatten(), ignore_index=IGNORE
+    )
+    torch.testing.assert_close(torch.nn.functional.cross_entropy(gathered, labels), everywhere)
+
+
+def test_scores_agree_with_the_definition():
+    run = run_of()
+    torch.manual_seed(0)
+    network = run.network.build(run.task.vocabulary_size)
+    found = scores(network, run.task, split="validation", run=run)
+    bits, right, count = 0.0, 0, 0
+    for index in range(2):
+        tokens, targets = run.task.batch("validation", index, 4)
+        with torch.no_grad():
+            logits = network(tokens)
+        for b, t in (targets != IGNORE).nonzero().tolist():
+            bits -= math.log2(torch.softmax(logits[b, t].double(), -1)[targets[b, t]].item())
+            right += int(logits[b, t].argmax() == targets[b, t])
+            count += 1
+    assert found.bits == pytest.approx(bits / count, rel=1e-5)
+    assert found.accuracy == pytest.approx(right / count)
+    assert found.labels_T.sum() == count
+
+
+def test_the_schedule_warms_up_and_falls_to_the_final_rate():
+    spec = OptimizerSpec.model_validate(BASE["optimizer"] | {"warmup_steps": 10, "steps": 110})
+    rates = [schedule(step, spec) for step in range(110)]
+    assert all(a < b for a, b in pairwise(rates[:11]))
+    assert rates[10] == 1
+    assert all(a > b for a, b in pairwise(rates[10:]))
+    assert rates[-1] == pytest.approx(0.1, abs=1e-3)
+
+
+def test_weight_decay_leaves_embeddings_biases_and_norms_alone():
+    run = run_of()
+    network = run.network.build(run.task.vocabulary_size)
+    decayed, plain = (group["params"] for group in adamw(network, run.optimizer).param_groups)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    assert {names[id(parameter)] for parameter in decayed} & {"embedding.weight"} == set()
+    assert all(parameter.ndim >= 2 for parameter in decayed)
+    assert len(decayed) + len(plain) == len(names)
+
+
+def test_the_gradient_is_clipped():
+    run = run_of({"optimizer.gradient_clip": 1e-3})
+    network = run.network.build(run.task.vocabulary_size)
+    optimizer = adamw(network, run.optimizer)
+    training_step(network, optimizer, run, step=0, device=CPU)
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(p.grad) for p in network.parameters()]))
+    assert norm.item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_the_selected_rate_has_the_lowest_last_validation_loss(tmp_path):
+    rates = {}
+    for rate in (1e-4, 0.02, 1e30):
+        run = run_of({"optimizer.learning_rate": rate, "optimizer.steps": 60})
+        folder = folder_of(tmp_path / f"rate-{rate}", run)
+        serve([folder], kind=TrainingRun, execute=execute, watched=None)
+        rates[folder.name] = rate
+    assert read_result(tmp_path / "rate-1e+30" / "result.json").status == "diverged"
+    assert selected_rate(Selected(lowest_validation_loss_of=tuple(rates)), runs=tmp_path) == 0.02
+    run = run_of(
+        {"optimizer.learning_rate": {"lowest_validation_loss_of": list(rates)}, "seed": 9, "optimizer.steps": 60}
+    )
+    serve([folder_of(tmp_path / "confirm", run)], kind=TrainingRun, execute=execute, watched=None)
+    confirmed = read_result(tmp_path / "confirm" / "result.json")
+    assert [row.value for row in confirmed.measurements if row.name == "learning_rate"] == [0.02]
+
+
+def test_selection_never_looks_at_the_test_split(tmp_path):
+    folder = folder_of(tmp_path / "one", run_of({"optimizer.learning_rate": 0.5}))
+    better_on_test = folder_of(tmp_path / "two", run_of())
+    serve([folder, better_on_test], kind=TrainingRun, execute=execute, watched=None)
+    for path, validation, test in ((folder, 1.0, 9.0), (better_on_test, 2.0, 0.0)):
+        tree = json.loads((path / "result.json").read_text(encoding="utf-8"))
+        for row in tree["measurements"]:
+            if row["name"] == "loss" and row["at"]["split"] != "train":
+                row["value"] = validation if row["at"]["split"] == "validation" else test
+        write(path / "result.json", json.dumps(tree))
+    assert selected_rate(Selected(lowest_validation_loss_of=("one", "two")), runs=tmp_path) == 0.5
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    folder = folder_of(tmp_path / "a-run", run_of())
+    serve([folder], kind=TrainingRun, execute=execute, watched=None)
+    before = (folder / "result.json").stat().st_mtime_ns
+    serve([folder], kind=TrainingRun, execute=execute, watched=None)
+    assert (folder / "result.json").stat().st_mtime_ns == before
+
+
+def test_a_result_does_not_depend_on_its_company(tmp_path):
+    runs = [run_of({"seed": seed}) for seed in (1, 2)]
+    together = [folder_of(tmp_path / f"together-{run.seed}", run) for run in runs]
+    alone = folder_of(tmp_path / "alone", runs[1])
+    serve(together, kind=TrainingRun, execute=execute, watched=None)
+    serve([alone], kind=TrainingRun, execute=execute, watched=None)
+    first, second = (read_result(folder / "result.json") for folder in (together[1], alone))
+    assert first.measurements == second.measurements
+
+
+def test_a_folder_named_as_a_run_must_hold_that_run(tmp_path):
+    folder = folder_of(tmp_path / "runs" / "amber-owl-000000000000", run_of())
+    with pytest.raises(ValueError, match="is not named after its run"):
+        read_run(folder, kind=TrainingRun)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("{", "run.json"), ('{"run": {"kind": "training"}}', "Field required"), (None, "is missing")],
+)
+def test_an_unfit_folder_is_one_line_and_no_result(tmp_path, text, told):
+    if text is not None:
+        write(tmp_path / "run.json", text)
+    told_by = subprocess.run(
+        [sys.executable, "-m", "workflow.training", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert told_by.returncode == 1
+    assert told_by.stderr.startswith("error: ")
+    assert told_by.stderr.count("\n") == 1
+    assert told in told_by.stderr
+    assert not (tmp_path / "result.json").exists()
+
+
+@pytest.mark.slow
+def test_a_process_killed_at_any_moment_leaves_nothing_half_and_is_continued_to_the_same_bits(tmp_path):
+    run = run_of({"optimizer.steps": 400, "optimizer.batch_size": 16, "evaluation.every_steps": 20})
+    undisturbed = folder_of(tmp_path / "undisturbed", run)
+    serve([undisturbed], kind=TrainingRun, execute=execute, watched=None)
+    killed = folder_of(tmp_path / "killed", run)
+    program = (
+        "import sys, torch, workflow.checkpoints as c; c._SECONDS_BETWEEN = 0.0; torch.set_num_threads(1)\n"
+        "from pathlib import Path; from workflow.runs import TrainingRun\n"
+        "from workflow.serving import serve; from workflow.training import execute\n"
+        "serve([Path(sys.argv[1])], kind=TrainingRun, execute=execute, watched=None)"
+    )
+    kills = 0
+    while not (killed / "result.json").exists():
+        process = subprocess.Popen([sys.executable, "-c", program, str(killed)], cwd=ROOT)
+        deadline = time.monotonic() + 60
+        checkpoint = killed / "checkpoint.pt"
+        seen = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        while process.poll() is None and time.monotonic() < deadline and kills < 4:
+            if checkpoint.exists() and checkpoint.stat().st_mtime_ns > seen:
+                time.sleep(0.01 * kills)
+                os.kill(process.pid, signal.SIGKILL)
+                kills += 1
+                break
+            time.sleep(0.005)
+        process.wait()
+    resumed, whole = (read_result(folder / "result.json") for folder in (killed, undisturbed))
+    assert kills == 4
+    assert resumed.provenance.resumed > 0
+    assert resumed.measurements == whole.measurements
+    assert not (killed / "checkpoint.pt").exists()

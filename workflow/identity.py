@@ -1,0 +1,90 @@
+"""The name of a run: two words for the reader, and a digest of its specification and of the code that decides its result."""
+
+import ast
+import functools
+import hashlib
+import inspect
+from pathlib import Path
+
+from workflow.runs import ProfilingRun, ReferenceRun, Run, TrainingRun
+
+_ROOT = Path(__file__).parent.parent
+
+# The modules that decide a result, beside those of the run's own mixer and task.
+_DECIDING: dict[str, tuple[str, ...]] = {
+    "training": ("models/network.py", "workflow/training.py", "workflow/evaluation.py"),
+    "profiling": ("models/network.py", "workflow/profiling.py", "workflow/training.py", "workflow/memory.py"),
+    "reference": ("workflow/references.py",),
+}
+
+_FIRST = (
+    "amber ashen azure balmy brisk bronze calm cedar civil clear coral crisp dapper dusky eager early ebony fabled fleet "
+    "frosty gentle gilded glad golden grand hardy hazel humble ivory jolly jovial keen kindly lively loyal lucid lunar "
+    "mellow merry misty modest mossy nimble noble opal pale placid polar proud quiet rapid rosy royal ruby russet rustic "
+    "sable serene silver solar spry steady sunny"
+).split()
+_SECOND = (
+    "acorn alder aspen badger beacon birch bison bridge canyon cedar cliff comet condor coral crane creek delta dune eagle "
+    "ember falcon fern finch fjord forest fox garnet glacier grove harbor hawk heron hill island ivy jasper juniper lagoon "
+    "lake lark lynx maple marsh meadow mesa oak orchid otter owl pebble pine plover prairie quartz raven reef ridge river "
+    "robin sparrow spruce stone tern willow"
+).split()
+
+
+def run_id(run: Run) -> str:
+    """Returns the run's name. Equal names mean equal specification and equal deciding code."""
+    digest = hashlib.sha256()
+    digest.update(run.model_dump_json().encode())
+    for path in _deciding_files(run):
+        digest.update(f"\n{path.relative_to(_ROOT).as_posix()}\n{_meaning(path)}".encode())
+    return _name(digest)
+
+
+def group_id(ids: list[str]) -> str:
+    """Returns the name of a set of runs, whatever their order."""
+    return _name(hashlib.sha256("\n".join(sorted(ids)).encode()))
+
+
+def _name(digest: "hashlib._Hash") -> str:
+    number = int.from_bytes(digest.digest()[-4:])
+    first, second = _FIRST[number % len(_FIRST)], _SECOND[number // len(_FIRST) % len(_SECOND)]
+    return f"{first}-{second}-{digest.hexdigest()[:12]}"
+
+
+def _deciding_files(run: Run) -> list[Path]:
+    """Returns the files of the run's code, with all that they import from `models` and `tasks`; registries decide nothing."""
+    found: set[Path] = set()
+    waiting = [_ROOT / name for name in _DECIDING[run.kind]]
+    if isinstance(run, TrainingRun | ProfilingRun):
+        waiting.append(Path(inspect.getfile(type(run.network.mixer))))
+    if isinstance(run, TrainingRun | ReferenceRun):
+        waiting.append(Path(inspect.getfile(type(run.task))))
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += _imports(path)
+    return sorted(found)
+
+
+@functools.cache
+def _imports(path: Path) -> list[Path]:
+    modules = [
+        node.module
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(("models.", "tasks."))
+    ]
+    return [_ROOT / f"{module.replace('.', '/')}.py" for module in modules]
+
+
+@functools.cache
+def _meaning(path: Path) -> str:
+    """Returns the source without comments, docstrings and layout."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body[0] = ast.Pass()
+    return ast.unparse(tree)

@@ -1,0 +1,48 @@
+"""How much memory a process needs."""
+
+import ctypes
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+
+
+def used_bytes(device: torch.device) -> int:
+    """Returns the memory held now: by torch's allocator on CUDA, by the whole process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return _resident("VmRSS") if _STATUS.exists() else _peak_of_process()
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Returns the most memory held since `forget_peak`: by torch's allocator on CUDA, by the whole process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return _resident("VmHWM") if _STATUS.exists() else _peak_of_process()
+
+
+def forget_peak(device: torch.device) -> None:
+    """Starts the peak anew at the memory held now. Off Linux a process's peak cannot be forgotten, and what led here counts."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    elif _CLEAR.exists():
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):
+            libc.malloc_trim(0)  # or freed memory that glibc keeps would count as held
+        _CLEAR.write_text("5", encoding="ascii")  # proc(5): resets the peak resident set size
+
+
+def _resident(field: str) -> int:
+    """Returns a line of Linux's process status, which is in units of 1024 bytes."""
+    lines = _STATUS.read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+def _peak_of_process() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

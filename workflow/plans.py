@@ -1,0 +1,237 @@
+"""An experiment file becomes runs: base x grid at one scale, every run validated before the first one starts."""
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import yaml
+from pydantic import Field, ValidationError
+
+from workflow.identity import group_id, run_id
+from workflow.results import write
+from workflow.runs import ReferenceRun, Run, RunFile, Selected, Spec, TrainingRun
+
+FOLDER = Path(__file__).parent / "experiments"
+SCALES = ("smoke", "quick", "paper")
+
+Role = Literal["tune", "confirm", "profile", "reference"]
+Tree = dict[str, Any]  # nested settings as an experiment file writes them
+Axes = dict[str, list[Any]]  # dotted path, or several joined by ", " and varied together -> values
+
+
+class Tuning(Spec):
+    """Where the learning rate is chosen: these axes, at this point of the grid or, where `at` is empty, in every cell of it."""
+
+    at: Tree
+    grid: Axes
+
+
+class Change(Spec):
+    """What a scale changes; an axis named here replaces the one above."""
+
+    base: Tree = {}
+    grid: Axes = {}
+    tune: Axes = {}
+    tune_at: Tree = {}
+    confirm: Axes = {}
+
+
+class Figure(Spec):
+    """One figure and its table: a measurement over a field of the run or of the measurement's address, a line per mixer.
+
+    `x` is a dotted field (`task.pairs`, `length`), an address (`at.length`, `at.position`), a measurement of the same run
+    (`state_bytes`), or `network.mixer` for one place per mixer. `panels` names the field with one panel per value.
+    """
+
+    y: str
+    x: str
+    panels: str | None = None
+    where: Tree = {}
+
+
+class Experiment(Spec):
+    """A question, the settings all its runs share, what varies, what answers it, and what each scale changes."""
+
+    question: str
+    figures: dict[str, Figure] = Field(min_length=1)
+    base: Tree
+    grid: Axes
+    tune: Tuning | None = None
+    confirm: Axes = {}
+    reference_examples: int = Field(default=0, ge=0)
+    scales: dict[Literal["smoke", "quick", "paper"], Change]
+
+
+class Planned(NamedTuple):
+    """A run with its name, its part in the experiment, and the cohort whose process serves it."""
+
+    id: str
+    role: Role
+    cohort: str
+    run: Run
+
+
+class Plan(NamedTuple):
+    """Every run of one experiment at one scale. `varied` are the fields the grid varies, `tuned` the grid of learning rates."""
+
+    experiment: str
+    scale: str
+    question: str
+    figures: dict[str, Figure]
+    varied: tuple[str, ...]
+    tuned: tuple[float, ...]
+    runs: tuple[Planned, ...]
+
+
+def experiment_names() -> list[str]:
+    """Returns the names of the experiments: the names of the files in `workflow/experiments`."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def plan(experiment: str, *, scale: str) -> Plan:
+    """Returns the plan of an experiment; ValueError in one line that names the file and the field if anything in it is wrong."""
+    if scale not in SCALES:
+        raise ValueError(f"unknown scale {scale!r}: choose one of {', '.join(SCALES)}, as in --config scale=quick")
+    path = FOLDER / f"{experiment}.yaml"
+    if not path.exists():
+        raise ValueError(f"unknown experiment {experiment!r}: choose one of {', '.join(experiment_names())}")
+    return plan_of(path.read_text(encoding="utf-8"), experiment=experiment, scale=scale)
+
+
+def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
+    """Returns the plan that the text of an experiment file describes; ValueError as for `plan`."""
+    where = f"experiment {experiment}, scale {scale}"
+    try:
+        spec = Experiment.model_validate_json(json.dumps(yaml.safe_load(text)))
+    except ValidationError as error:
+        raise ValueError(f"{where}: {_first_problem(error)}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
+    change = spec.scales.get(scale, Change())
+    base = _merged(spec.base, change.base)
+    grid = spec.grid | change.grid
+    runs: dict[str, Planned] = {}
+    tuned: list[float] = []
+    for cell in _points(grid):
+        if spec.tune is None:
+            _add(runs, "profile", [_run(base, cell, where=where)])
+            continue
+        tune_grid = spec.tune.grid | change.tune
+        tuned = tune_grid["optimizer.learning_rate"]
+        at = spec.tune.at | change.tune_at
+        tuning = [_run(base, cell | at | point, where=where) for point in _points(tune_grid)]
+        selected = {"lowest_validation_loss_of": _add(runs, "tune", tuning)}
+        fresh = spec.confirm | change.confirm
+        if set(fresh["seed"]) & set(tune_grid["seed"]):
+            raise ValueError(
+                f"{where}: confirm.seed must share no seed with tune.grid.seed: a selected run is not a confirmation"
+            )
+        confirming = [
+            _run(base, cell | point | {"optimizer.learning_rate": selected}, where=where) for point in _points(fresh)
+        ]
+        _add(runs, "confirm", confirming)
+        task = confirming[0].model_dump(mode="json")["task"]
+        reference = {"kind": "reference", "task": task, "examples": spec.reference_examples}
+        _add(runs, "reference", [_run(reference, {}, where=where)])
+    varied = tuple(path for key in grid for path in key.split(", "))
+    return Plan(
+        experiment, scale, " ".join(spec.question.split()), spec.figures, varied, tuple(tuned), tuple(runs.values())
+    )
+
+
+def write_plan(plan: Plan, *, results: Path) -> None:
+    """Leaves the plan beside its future tables, and a `run.json` in the folder of every run; existing ones stay as they are."""
+    for planned in plan.runs:
+        path = results / "runs" / planned.id / "run.json"
+        if not path.exists():
+            write(path, RunFile(run=planned.run).model_dump_json(indent=1) + "\n")
+    figures = {name: figure.model_dump(mode="json") for name, figure in plan.figures.items()}
+    runs = [{"id": planned.id, "role": planned.role, "network": _network(planned.run)} for planned in plan.runs]
+    text = json.dumps(plan._asdict() | {"figures": figures, "runs": runs}, indent=1) + "\n"
+    path = results / plan.scale / plan.experiment / "plan.json"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write(path, text)
+
+
+def cohorts(plans: Iterable[Plan]) -> dict[str, list[Planned]]:
+    """Returns the runs of all plans by the process that serves them; a run that two plans share is served once."""
+    found: dict[str, dict[str, Planned]] = {}
+    served: set[str] = set()
+    for plan in plans:
+        for planned in plan.runs:
+            if planned.id not in served:
+                served.add(planned.id)
+                found.setdefault(f"{plan.experiment}_{planned.cohort}", {})[planned.id] = planned
+    return {name: list(cohort.values()) for name, cohort in found.items()}
+
+
+def needs(cohort: list[Planned]) -> list[str]:
+    """Returns the names of the tuning runs that must have ended before this cohort can learn."""
+    rates = [planned.run.optimizer.learning_rate for planned in cohort if isinstance(planned.run, TrainingRun)]
+    return sorted({id for rate in rates if isinstance(rate, Selected) for id in rate.lowest_validation_loss_of})
+
+
+def _network(run: Run) -> str:
+    return "" if isinstance(run, ReferenceRun) else run.network.model_dump_json()
+
+
+def _add(runs: dict[str, Planned], role: Role, cohort: list[Run]) -> list[str]:
+    """Puts a cohort into the plan, unless it is there already, and returns the names of its runs."""
+    ids = [run_id(run) for run in cohort]
+    subject = cohort[0].task.name if isinstance(cohort[0], ReferenceRun) else cohort[0].network.mixer.name
+    name = "profile" if role == "profile" else f"{role}-{subject}-{group_id(ids)}"
+    for id, run in zip(ids, cohort, strict=True):
+        runs.setdefault(id, Planned(id, role, name, run))
+    return ids
+
+
+def _run(base: Tree, settings: Tree, *, where: str) -> Run:
+    """Returns the run at one point of the grid: the base with `settings`, by dotted path, put in."""
+    tree: Tree = json.loads(json.dumps(base))
+    for path, value in settings.items():
+        *parents, leaf = path.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value
+    try:
+        run = RunFile.model_validate_json(json.dumps({"run": tree})).run
+        if isinstance(run, TrainingRun):  # not in the type: a result stays readable where its corpus is not at hand
+            for length in run.evaluation.lengths:
+                run.task.at_length(length)
+    except ValueError as error:
+        problem = _first_problem(error) if isinstance(error, ValidationError) else str(error)
+        point = ", ".join(f"{path}={json.dumps(value)}" for path, value in settings.items())
+        raise ValueError(f"{where}: {problem} (at {point})") from None
+    return run
+
+
+def _points(axes: Axes) -> Iterator[Tree]:
+    """Yields every combination of the axes' values, the first axis slowest."""
+    for values in itertools.product(*axes.values()):
+        point: Tree = {}
+        for key, value in zip(axes, values, strict=True):
+            paths = key.split(", ")
+            point |= dict(zip(paths, value if len(paths) > 1 else [value], strict=True))
+        yield point
+
+
+def _merged(tree: Tree, change: Tree) -> Tree:
+    """Returns `tree` with the leaves of `change` put over its own; a mapping with a `name` is replaced whole."""
+    merged = dict(tree)
+    for key, value in change.items():
+        inner = merged.get(key)
+        whole = not (isinstance(inner, dict) and isinstance(value, dict)) or "name" in value
+        merged[key] = value if whole else _merged(inner, value)
+    return merged
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Returns the first thing wrong, in one line: the field and the remedy."""
+    problem = error.errors()[0]
+    path = ".".join(str(part) for part in problem["loc"] if part not in ("run", "training", "profiling", "reference"))
+    message = problem["msg"].removeprefix("Value error, ")
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{path}: {message}{more}" if path else f"{message}{more}"

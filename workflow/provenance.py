@@ -1,0 +1,88 @@
+"""Where, and with what, a result was made."""
+
+import functools
+import hashlib
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+_ROOT = Path(__file__).parent.parent
+
+
+class Provenance(BaseModel):
+    """What cannot be part of a specification but may move a number; `seconds` is the wall time the run took."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    commit: str
+    machine: str
+    processor: str
+    cores: int
+    memory_bytes: int
+    device: str
+    driver: str
+    threads: int
+    system: str
+    python: str
+    torch: str
+    numpy: str
+    lock: str
+    seconds: float
+    resumed: int
+
+
+def device() -> torch.device:
+    """Returns the device of this process: the first CUDA device where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def provenance(*, seconds: float, resumed: int) -> Provenance:
+    """Returns the provenance of a result of this process, made in `seconds`, with `resumed` restarts from a checkpoint."""
+    cuda = device().type == "cuda"
+    return Provenance(
+        commit=_commit(),
+        machine=hashlib.sha256(platform.node().encode()).hexdigest()[:8],
+        processor=_processor(),
+        cores=os.cpu_count() or 1,
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        device=torch.cuda.get_device_name() if cuda else "cpu",
+        driver=f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}" if cuda else "",
+        threads=torch.get_num_threads(),
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        torch=torch.__version__,
+        numpy=version("numpy"),
+        lock=hashlib.sha256((_ROOT / "requirements.lock").read_bytes()).hexdigest()[:12],
+        seconds=round(seconds, 3),
+        resumed=resumed,
+    )
+
+
+@functools.cache
+def _commit() -> str:
+    """Returns the commit of the checkout, with a plus where tracked files differ from it; empty outside a checkout."""
+    try:
+        told = subprocess.run(
+            ["git", "-C", str(_ROOT), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return ""
+    return told.stdout.strip()
+
+
+@functools.cache
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

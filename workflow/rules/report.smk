@@ -1,0 +1,83 @@
+# From results to what people read. Everything below is made again, byte for byte, from the same results.
+
+for plan in PLANS.values():
+
+    rule:
+        name:
+            f"{plan.experiment}_measurements"
+        input:
+            plan=ancient(f"{RESULTS}/{SCALE}/{plan.experiment}/plan.json"),
+            results=expand("{folder}/result.json", folder=run_folders([run.id for run in plan.runs])),
+        output:
+            f"{RESULTS}/{SCALE}/{plan.experiment}/measurements.csv",
+        log:
+            f"{RESULTS}/logs/{SCALE}_{plan.experiment}_measurements.log",
+        conda:
+            "../../environment.yml"
+        params:
+            runs=RESULTS / "runs",
+            plan=plan,  # so that a changed plan is noticed
+        shell:
+            "python -m workflow.measurements {input.plan} --runs {params.runs} --output {output} 2>&1 | tee {log}"
+
+
+rule estimates:
+    input:
+        f"{RESULTS}/{SCALE}/{{experiment}}/measurements.csv",
+    output:
+        f"{RESULTS}/{SCALE}/{{experiment}}/estimates.csv",
+    log:
+        f"{RESULTS}/logs/{SCALE}_{{experiment}}_estimates.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m workflow.estimates {input} --output {output} 2>&1 | tee {log}"
+
+
+rule figures:
+    input:
+        plan=ancient(f"{RESULTS}/{SCALE}/{{experiment}}/plan.json"),
+        estimates=f"{RESULTS}/{SCALE}/{{experiment}}/estimates.csv",
+        measurements=f"{RESULTS}/{SCALE}/{{experiment}}/measurements.csv",
+    output:
+        directory(f"{RESULTS}/{SCALE}/{{experiment}}/figures"),
+    log:
+        f"{RESULTS}/logs/{SCALE}_{{experiment}}_figures.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m workflow.figures {input.plan} {input.estimates} {input.measurements} --output {output} 2>&1 | tee {log}"
+
+
+rule tables:
+    input:
+        plan=ancient(f"{RESULTS}/{SCALE}/{{experiment}}/plan.json"),
+        estimates=f"{RESULTS}/{SCALE}/{{experiment}}/estimates.csv",
+        measurements=f"{RESULTS}/{SCALE}/{{experiment}}/measurements.csv",
+    output:
+        directory(f"{RESULTS}/{SCALE}/{{experiment}}/tables"),
+    log:
+        f"{RESULTS}/logs/{SCALE}_{{experiment}}_tables.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m workflow.tables {input.plan} {input.estimates} {input.measurements} --output {output} 2>&1 | tee {log}"
+
+
+rule report:
+    input:
+        expand("{folder}/{experiment}/figures", folder=RESULTS / SCALE, experiment=list(PLANS)),
+        expand("{folder}/{experiment}/tables", folder=RESULTS / SCALE, experiment=list(PLANS)),
+    output:
+        f"{RESULTS}/{SCALE}/report.html",
+    log:
+        f"{RESULTS}/logs/{SCALE}_report.log",
+    conda:
+        "../../environment.yml"
+    params:
+        results=RESULTS,
+        scale=SCALE,
+        experiments=list(PLANS),
+    shell:
+        "python -m workflow.report --scale {params.scale} --results {params.results} --output {output} {params.experiments}"
+        " 2>&1 | tee {log}"

@@ -1,0 +1,108 @@
+"""A run: everything that decides a result and nothing else. No path, no host, no date."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.network import NetworkSpec
+from tasks import AnyTask
+
+
+class Spec(BaseModel):
+    """Complete, frozen, strict and closed: an unknown, missing or mistyped field is an error before any job starts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Selected(Spec):
+    """A learning rate still to be found: that of the tuning run with the lowest validation loss."""
+
+    lowest_validation_loss_of: tuple[str, ...] = Field(min_length=1)
+
+
+class OptimizerSpec(Spec):
+    """AdamW with linear warm-up and a cosine to `final_rate` times the peak; the gradient's norm is clipped."""
+
+    learning_rate: Annotated[float, Field(gt=0)] | Selected
+    final_rate: float = Field(ge=0, le=1)
+    warmup_steps: int = Field(ge=0)
+    steps: int = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    beta2: float = Field(gt=0, lt=1)
+    gradient_clip: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Self:
+        if self.warmup_steps >= self.steps:
+            raise ValueError(f"warmup_steps={self.warmup_steps} must be below steps={self.steps}")
+        return self
+
+
+class EvaluationSpec(Spec):
+    """When and on how much a network is scored; `stop_accuracy` on validation ends training early (null: never)."""
+
+    every_steps: int = Field(gt=0)
+    batches: int = Field(gt=0)
+    stop_accuracy: Annotated[float, Field(gt=0, le=1)] | None
+    lengths: tuple[Annotated[int, Field(gt=0)], ...]
+
+
+Precision = Literal["float32", "bfloat16"]
+
+
+class TrainingRun(Spec):
+    """Trains one network on one task from one seed, and tests it once."""
+
+    kind: Literal["training"]
+    task: AnyTask
+    network: NetworkSpec
+    optimizer: OptimizerSpec
+    evaluation: EvaluationSpec
+    precision: Precision
+    seed: int = Field(ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _stops_by_what_is_scored(self) -> Self:
+        if self.evaluation.stop_accuracy is not None and self.task.score != "accuracy":
+            raise ValueError(
+                f"evaluation.stop_accuracy needs a task scored by accuracy; set it to null for {self.task.name}"
+            )
+        return self
+
+
+class ProfilingRun(Spec):
+    """Measures what one phase of one network costs at one length.
+
+    `warmup` calls are discarded, then up to `samples` are kept; after `budget_seconds` three samples are enough. A point
+    that takes more than `timeout_seconds` in all is given up.
+    """
+
+    kind: Literal["profiling"]
+    phase: Literal["train_step", "forward", "prefill", "decode"]
+    network: NetworkSpec
+    vocabulary: int = Field(gt=1)
+    batch: int = Field(gt=0)
+    length: int = Field(gt=0)
+    precision: Precision
+    warmup: int = Field(ge=1)
+    samples: int = Field(ge=3)
+    budget_seconds: float = Field(gt=0)
+    timeout_seconds: float = Field(gt=0)
+
+
+class ReferenceRun(Spec):
+    """Scores the predictors that need no network: a task's floors and its ceiling."""
+
+    kind: Literal["reference"]
+    task: AnyTask
+    examples: int = Field(gt=0)
+
+
+Run = TrainingRun | ProfilingRun | ReferenceRun
+
+
+class RunFile(Spec):
+    """A `run.json`: the run and nothing else."""
+
+    run: Run = Field(discriminator="kind")
