@@ -1,0 +1,97 @@
+"""Tables say the same as the figures, with what failed, and survive Markdown and LaTeX."""
+
+import re
+
+import pytest
+
+from tests.workflow.synthetic import failing, recall_plan
+from tests.workflow.test_figures import cost_plan, tables_of
+from workflow.fairness import parameter_mismatch
+from workflow.tables import Cell, Table, escaped, latex, markdown
+from workflow.tables import tables_of as tables
+
+
+@pytest.fixture(scope="module")
+def recall(tmp_path_factory):
+    ended = failing(recall_plan(), role="confirm", mixer="attention", status="diverged", most=1)
+    read, estimated, measured = tables_of(recall_plan(), tmp_path_factory.mktemp("recall"), ended=ended)
+    return tables(read, estimates=estimated, measurements=measured)
+
+
+def texts(table: Table, column: int) -> list[str]:
+    return [row[column].text for row in table.rows]
+
+
+def test_a_table_has_a_row_per_line_and_a_column_per_x(recall):
+    table = recall["pairs"]
+    assert table.head == ["Mixer", "4", "8", "n"]
+    assert texts(table, 0) == ["Attention", "mLSTM, key 4", "mLSTM, key 16"]
+    assert texts(table, 3) == ["3", "3", "3"]
+    assert all(re.fullmatch(r"[\d.]+ (± [\d.]+|\[[\d.]+, [\d.]+\])", text) for text in texts(table, 1))
+
+
+def test_failed_runs_are_counted_in_their_cell(recall):
+    remarks = [cell.remark for row in recall["pairs"].rows for cell in row if cell.remark]
+    assert remarks == ["1 of 3 diverged"]
+    assert "(1 of 3 diverged)" in markdown(recall["pairs"])
+    assert "(1 of 3 diverged)" in latex(recall["pairs"])
+
+
+def test_the_best_and_what_cannot_be_told_from_it_are_bold(recall):
+    for column in (1, 2):
+        assert any(row[column].bold for row in recall["pairs"].rows)
+    assert not any(cell.bold for row in recall["pairs-solved"].rows for cell in row)
+
+
+def test_solved_seeds_are_told_as_a_share(recall):
+    assert all(re.fullmatch(r"\d/3 \[[\d.]+, [\d.]+\]", text) for text in texts(recall["pairs-solved"], 1))
+
+
+def test_the_fairness_table_says_what_each_network_is_and_was_given(recall):
+    table = recall["fairness"]
+    assert table.head == [
+        "Mixer",
+        "Parameters",
+        "FLOPs per token",
+        "State at 32 tokens (KiB)",
+        "Training steps",
+        "Training tokens (M)",
+        "Tuning trials",
+        "Learning rate",
+    ]
+    assert texts(table, 4) == ["4", "4", "4"]
+    assert texts(table, 6) == ["3", "3", "3"]
+    assert texts(table, 7) == ["0.003"] * 3
+
+
+def test_a_learning_rate_at_the_edge_of_the_grid_is_flagged(tmp_path):
+    read, estimated, measured = tables_of(recall_plan(), tmp_path)
+    edged = tables(read.model_copy(update={"tuned": (0.003, 0.01)}), estimates=estimated, measurements=measured)
+    assert texts(edged["fairness"], 7) == ["0.003 (edge)"] * 3
+
+
+def test_points_that_did_not_fit_are_named_in_their_cell(tmp_path):
+    plan = cost_plan()
+    lost = {p.id: "out_of_memory" for p in plan.runs if p.run.network.mixer.name == "attention" and p.run.length == 64}
+    read, estimated, measured = tables_of(plan, tmp_path, ended=lost)
+    table = tables(read, estimates=estimated, measurements=measured)["time"]
+    assert table.head == ["Phase", "Mixer", "16", "32", "64", "n"]
+    assert [row[4].text for row in table.rows if row[1].text == "Attention"] == ["out of memory"] * 2
+
+
+def test_more_parameters_are_noticed(tmp_path):
+    _, estimated, _ = tables_of(recall_plan(), tmp_path)
+    sizes = estimated.loc[estimated["name"] == "parameters", "value"]
+    assert parameter_mismatch(estimated) == pytest.approx(sizes.max() / sizes.min() - 1)
+
+
+def test_both_languages_print_what_the_cell_says():
+    head = ["a_b", "50 %"]
+    table = Table("T & U", head, [[Cell("x|y"), Cell("1 ± 2", bold=True, remark="1 of 3")]], 1, "µ", 1, "note")
+    assert "| x\\|y | **1 ± 2** (1 of 3) |" in markdown(table)
+    told = latex(table)
+    assert "a\\_b & 50 \\% \\\\" in told
+    assert "x|y & \\textbf{1 $\\pm$ 2} (1 of 3) \\\\" in told
+    assert "\\multicolumn{1}{c}{$\\mu$}" in told
+    assert told.count("{") == told.count("}")
+    assert escaped("\\{}~^<>") == (r"\textbackslash{}\{\}\textasciitilde{}\textasciicircum{}\textless{}\textgreater{}")

@@ -1,0 +1,102 @@
+"""Estimates -> figures, each as SVG, PDF, CSV (of what is plotted) and TXT (its caption).
+
+    python -m workflow.figures plan.json estimates.csv measurements.csv --output results/quick/recall/figures
+
+Beside the figures of the plan, `learning-rates` shows how the learning rates were chosen. Drawn again from the same
+tables, every file is the same, byte for byte.
+"""
+
+import argparse
+import io
+import os
+import sys
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+
+from workflow.captions import caption, tuning_caption
+from workflow.drawing import curves_of, figure_of
+from workflow.measurements import RATE, PlanFile, field_columns, read_plan, read_table, write_table
+from workflow.panels import house_style
+from workflow.points import Labels, Points, columns_of, panel_order, points
+from workflow.results import write
+from workflow.styles import Look
+from workflow.tuning import tuning
+
+LEARNING_RATES = "learning-rates"
+
+
+def draw_all(plan: PlanFile, *, estimates: pd.DataFrame, measurements: pd.DataFrame, folder: Path) -> None:
+    """Leaves every figure of the plan in the folder."""
+    for name, spec in plan.figures.items():
+        shown = points(spec, plan=plan, estimates=estimates, measurements=measurements)
+        with matplotlib.rc_context(house_style()):
+            save(figure_of(shown, y=spec.y), folder / name)
+        write_table(plotted(shown), folder / f"{name}.csv")
+        write(folder / f"{name}.txt", caption(spec, plan=plan, points=shown) + "\n")
+    if plan.tuned:
+        trials, looks, panels = learning_rates(plan, measurements=measurements)
+        with matplotlib.rc_context(house_style()):
+            save(curves_of(trials, looks=looks, panels=panels), folder / LEARNING_RATES)
+        write_table(trials, folder / f"{LEARNING_RATES}.csv")
+        write(folder / f"{LEARNING_RATES}.txt", tuning_caption(trials, plan=plan) + "\n")
+
+
+def plotted(points: Points) -> pd.DataFrame:
+    """Returns everything a figure shows, with a column `part`: estimate, seed, failure or reference."""
+    parts = {
+        "estimate": points.estimates[["panel", "series", "x", "value", "low", "high", "interval", "n", "failed"]],
+        "seed": points.seeds[["panel", "series", "x", "value", "failed"]].astype({"failed": "int64"}),
+        "failure": points.failures,
+        "reference": points.references.rename(columns={"predictor": "series"}),
+    }
+    return pd.concat([table.assign(part=part) for part, table in parts.items() if len(table)], ignore_index=True)
+
+
+def learning_rates(plan: PlanFile, *, measurements: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Look], list[str]]:
+    """Returns the tuning trials by panel and series (see `workflow.tuning`), the looks of the lines, and the panels."""
+    trials = tuning(measurements, rates=plan.tuned)
+    series = columns_of(trials, "network.mixer")
+    varied = {column for path in plan.varied for column in columns_of(trials, path)} - set(series)
+    label = Labels(trials, series=series, panels=[field for field in field_columns(trials) if field in varied])
+    shown = label.put_on(trials).rename(columns={RATE: "rate"})
+    shown = shown[["panel", "series", "rate", "seed", "loss", "status", "selected", "edge"]].drop_duplicates()
+    order = {"panel": panel_order(measurements, label, roles=("tune",)), "series": list(label.looks)}
+    ranks = {name: shown[name].map({label: place for place, label in enumerate(order[name])}) for name in order}
+    ranked = shown.assign(**{f"_{name}": rank for name, rank in ranks.items()}).sort_values(
+        ["_panel", "_series", "rate", "seed"]
+    )
+    return ranked[shown.columns].reset_index(drop=True), label.looks, list(dict.fromkeys(ranked["panel"]))
+
+
+def save(figure: Figure, stem: Path) -> None:
+    """Leaves the figure as SVG and PDF, without dates, each whole or not at all; call it within `house_style`."""
+    absent = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
+    for kind, metadata in absent.items():
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format=kind, metadata=metadata)
+        path = stem.with_name(f"{stem.name}.{kind}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_bytes(drawn.getvalue())
+        temporary.replace(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Draw the figures of an experiment.")
+    parser.add_argument("plan", type=Path, help="plan.json of the experiment")
+    parser.add_argument("estimates", type=Path, help="the table of estimates, .csv")
+    parser.add_argument("measurements", type=Path, help="the table of measurements, .csv")
+    parser.add_argument("--output", type=Path, required=True, help="the folder to leave the figures in")
+    arguments = parser.parse_args()
+    try:
+        estimates, measurements = read_table(arguments.estimates), read_table(arguments.measurements)
+        draw_all(read_plan(arguments.plan), estimates=estimates, measurements=measurements, folder=arguments.output)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""Results -> measurements: one tidy table, a row per number.
+
+    python -m workflow.measurements results/quick/recall/plan.json --runs results/runs --output measurements.csv
+
+Columns: `experiment`, `scale`, `role`, `run` (its id), `kind`, `status`, `detail`; the run's own fields by dotted name
+(`task.pairs`, `network.mixer.name`, `seed`, ...), with `optimizer.learning_rate` the resolved number and
+`optimizer.learning_rate.lowest_validation_loss_of` the tuning runs it was chosen from; the number's address
+(`at.split`, `at.length`, ...); `name`, `value`, `unit`; and where it was made (`provenance.commit`, ...). A run that
+left no number, as one that ran out of memory, still has a row, with an empty name.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from workflow.plans import Figure, Role
+from workflow.results import Result, read_result, write
+
+FIXED = ("experiment", "scale", "role", "run", "kind", "status", "detail")
+NUMBER = ("name", "value", "unit")
+STATISTICS = ("low", "high", "deviation", "p5", "p95", "interval", "n", "failed", "machines")  # of estimates
+RATE = "optimizer.learning_rate"
+TUNED_BY = f"{RATE}.lowest_validation_loss_of"
+
+_NUMERIC_PROVENANCE = {"cores", "memory_bytes", "threads", "seconds", "resumed"}
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+class PlannedRun(_Read):
+    """A run by name, and its part in the experiment."""
+
+    id: str
+    role: Role
+
+
+class PlanFile(_Read):
+    """What tables and figures need of a `plan.json`, as `workflow.plans.write_plan` leaves it."""
+
+    experiment: str
+    scale: str
+    question: str
+    figures: dict[str, Figure]
+    varied: tuple[str, ...]
+    tuned: tuple[float, ...]
+    runs: tuple[PlannedRun, ...]
+
+
+def read_plan(path: Path) -> PlanFile:
+    """Returns the plan at `path`; OSError or ValueError if it is missing or damaged."""
+    try:
+        return PlanFile.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ValueError(f"{path} is damaged: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Returns a table this package wrote: empty cells are missing, numbers are the numbers written, names stay text."""
+    columns = pd.read_csv(path, nrows=0).columns
+    text = {column: "str" for column in columns if _is_text(column)}
+    return pd.read_csv(path, dtype=text, na_values=[""], keep_default_na=False, low_memory=False)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Leaves the table as CSV, whole or not at all."""
+    write(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def measurements(plan: PlanFile, *, runs: Path) -> pd.DataFrame:
+    """Returns every number of every planned run; ValueError naming each run whose result is missing or damaged."""
+    rows: list[dict[str, Any]] = []
+    problems: list[str] = []
+    for planned in plan.runs:
+        try:
+            result = _result_of(planned, runs=runs)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        first = {"experiment": plan.experiment, "scale": plan.scale, "role": planned.role}
+        rows += [first | row for row in _rows(result)]
+    if problems:
+        listed = "\n  ".join(problems)
+        raise ValueError(
+            f"{len(problems)} of the {len(plan.runs)} planned runs of {plan.experiment} have no result:\n  {listed}"
+        )
+    table = pd.DataFrame(rows)
+    named = [column for column in table.columns if column not in (*FIXED, *NUMBER)]
+    at = sorted(column for column in named if column.startswith("at."))
+    made = [column for column in named if column.startswith("provenance.")]
+    fields = [column for column in named if column not in at and column not in made]
+    return table.reindex(columns=[*FIXED, *fields, *at, *NUMBER, *made])
+
+
+def field_columns(table: pd.DataFrame) -> list[str]:
+    """Returns the columns that hold the run's own fields, of a table of measurements or of estimates."""
+    other = (*FIXED, *NUMBER, *STATISTICS)
+    return [column for column in table.columns if column not in other and not column.startswith(("at.", "provenance."))]
+
+
+def at_columns(table: pd.DataFrame) -> list[str]:
+    """Returns the columns that hold a number's address."""
+    return [column for column in table.columns if column.startswith("at.")]
+
+
+def _result_of(planned: PlannedRun, *, runs: Path) -> Result:
+    path = runs / planned.id / "result.json"
+    try:
+        result = read_result(path)
+    except FileNotFoundError:
+        raise ValueError(f"{planned.id}: {path} is missing") from None
+    except (UnicodeDecodeError, ValidationError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{planned.id}: {path} is damaged, delete it and run again ({reason})") from None
+    if result.id != planned.id:
+        raise ValueError(f"{planned.id}: {path} is the result of another run, {result.id}; delete it and run again")
+    return result
+
+
+def _rows(result: Result) -> Iterator[dict[str, Any]]:
+    """Yields a row per number of a result, at least one."""
+    fields = dict(_flat(result.run.model_dump(mode="json")))
+    for measurement in result.measurements:
+        if measurement.name == "learning_rate" and RATE not in fields:
+            fields = {RATE: measurement.value} | fields
+    whole = {"run": result.id, "status": result.status, "detail": result.detail} | fields
+    made = {f"provenance.{name}": value for name, value in result.provenance.model_dump().items()}
+    for measurement in result.measurements:
+        address = {f"at.{name}": value for name, value in measurement.at.items()}
+        number = {"name": measurement.name, "value": measurement.value, "unit": measurement.unit}
+        yield whole | address | number | made
+    if not result.measurements:
+        yield whole | {"name": None, "value": None, "unit": None} | made
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the leaves by dotted name; a list is one leaf, its items joined by spaces or, where nested, JSON."""
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list):
+            nested = any(isinstance(item, dict | list) for item in value)
+            yield f"{prefix}{name}", json.dumps(value) if nested else " ".join(str(item) for item in value)
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _is_text(column: str) -> bool:
+    if column.startswith("provenance."):
+        return column.removeprefix("provenance.") not in _NUMERIC_PROVENANCE
+    last = column.rpartition(".")[2]
+    return column in (*FIXED, "name", "unit", "interval", TUNED_BY) or last.endswith(("name", "sha256", "lengths"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Collect the results of a plan's runs in one tidy table.")
+    parser.add_argument("plan", type=Path, help="plan.json of the experiment")
+    parser.add_argument("--runs", type=Path, required=True, help="the folder of the run folders")
+    parser.add_argument("--output", type=Path, required=True, help="the table to write, .csv")
+    arguments = parser.parse_args()
+    try:
+        write_table(measurements(read_plan(arguments.plan), runs=arguments.runs), arguments.output)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

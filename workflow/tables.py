@@ -1,0 +1,234 @@
+"""Estimates -> tables, each as Markdown and LaTeX (booktabs) from one source.
+
+    python -m workflow.tables plan.json estimates.csv measurements.csv --output results/quick/recall/tables
+
+One table per figure of the plan, `<figure>-solved` (the share of seeds that solve the task) beside those of an
+accuracy, and `fairness`: what each network is, what it costs and what it was given.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from workflow.estimates import SHARE, SOLVED
+from workflow.fairness import fairness_rows
+from workflow.intervals import tied_with_best
+from workflow.measurements import PlanFile, read_plan, read_table
+from workflow.plans import Figure
+from workflow.points import Points, points
+from workflow.results import write
+from workflow.styles import BETTER_LOW, DASH, QUARTILES, exact, number, sentence, uncertain, words
+
+FAIRNESS = "fairness"
+_MOST_COLUMNS = 5
+
+
+class Cell(NamedTuple):
+    """A number or a name, and what is to be said of it: how many of its runs failed."""
+
+    text: str
+    bold: bool = False
+    remark: str = ""
+
+
+class Table(NamedTuple):
+    """Rows under a head. The first `named` columns hold names; `span`, if any, stands over the next `spanned`."""
+
+    title: str
+    head: list[str]
+    rows: list[list[Cell]]
+    named: int
+    span: str
+    spanned: int
+    note: str
+
+
+def tables_of(plan: PlanFile, *, estimates: pd.DataFrame, measurements: pd.DataFrame) -> dict[str, Table]:
+    """Returns every table of an experiment by name."""
+    found: dict[str, Table] = {}
+    for name, spec in plan.figures.items():
+        found[name] = score_table(spec, shown=points(spec, plan=plan, estimates=estimates, measurements=measurements))
+        if spec.y == "accuracy":
+            solved = spec.model_copy(update={"y": "solved"})
+            shown = points(solved, plan=plan, estimates=estimates, measurements=measurements)
+            found[f"{name}-solved"] = score_table(solved, shown=shown)
+    head, rows, note = fairness_rows(plan, estimates=estimates, measurements=measurements)
+    body = [[Cell(text) for text in row] for row in rows]
+    found[FAIRNESS] = Table("What each network is, costs and was given", head, body, 1, "", 0, note)
+    return found
+
+
+def score_table(figure: Figure, *, shown: Points) -> Table:
+    """Returns what a figure shows: a row per panel and line, a column per x or, where each line has its own, one."""
+    rows, names = (
+        shown.estimates,
+        ["Mixer"] if len(shown.panels) == 1 else [sentence(words(figure.panels or "")), "Mixer"],
+    )
+    across = not shown.named and bool(rows.duplicated(["panel", "series"]).any())
+    xs = _thinned(sorted({*rows["x"], *shown.failures["x"].dropna()})) if across else []
+    tied = _tied(rows, figure, together=["panel", "x"] if across else ["panel"])
+    repeated = (rows["role"] == "confirm").any() or (rows["interval"] == QUARTILES).any()
+    body = []
+    for panel in shown.panels:
+        for label in shown.looks:
+            line = rows[(rows["panel"] == panel) & (rows["series"] == label)]
+            lost = shown.failures[(shown.failures["panel"] == panel) & (shown.failures["series"] == label)]
+            if len(line) or len(lost):
+                numbers = _across(line, lost, xs, shown, tied=tied) if across else _single(line, shown, tied=tied)
+                title = [Cell(label)] if len(shown.panels) == 1 else [Cell(sentence(panel)), Cell(label)]
+                body.append([*title, *numbers, *([Cell(_count(line))] if repeated else [])])
+    titles = [number(x * shown.x.factor) for x in xs] if across else _single_titles(shown)
+    span, spanned = (shown.x.label, len(xs)) if across else ("", 0)
+    title = shown.y.label if shown.named else f"{shown.y.label} by {shown.x.name}"
+    return Table(
+        title,
+        [*names, *titles, *(["n"] if repeated else [])],
+        body,
+        len(names),
+        span,
+        spanned,
+        _note(figure, shown, tied=tied),
+    )
+
+
+def markdown(table: Table) -> str:
+    """Returns the title, the table in Markdown and the note."""
+    ruler = [":--" if place < table.named else "--:" for place in range(len(table.head))]
+    head = [_pipe(name) for name in table.head]
+    rows = [[_marked(cell, bold="**{}**", escape=_pipe) for cell in row] for row in table.rows]
+    lines = [f"| {' | '.join(row)} |" for row in (head, ruler, *rows)]
+    return "\n".join([f"**{table.title}**", "", *lines, "", table.note]) + "\n"
+
+
+def latex(table: Table) -> str:
+    """Returns the table as a LaTeX tabular (package booktabs), its title and note as comments before it."""
+    spec = "l" * table.named + "r" * (len(table.head) - table.named)
+    lines = [f"% {table.title}. {table.note}", f"\\begin{{tabular}}{{{spec}}}", "\\toprule"]
+    if table.span:
+        first, last = table.named + 1, table.named + table.spanned
+        lines.append(f"{'& ' * table.named}\\multicolumn{{{table.spanned}}}{{c}}{{{escaped(table.span)}}} \\\\")
+        lines.append(f"\\cmidrule(lr){{{first}-{last}}}")
+    lines += [f"{' & '.join(escaped(name) for name in table.head)} \\\\", "\\midrule"]
+    for place, row in enumerate(table.rows):
+        if place and table.named > 1 and row[0] != table.rows[place - 1][0]:
+            lines.append("\\addlinespace")
+        cells = [_marked(cell, bold="\\textbf{{{}}}", escape=escaped) for cell in row]
+        lines.append(f"{' & '.join(cells)} \\\\")
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Returns the text such that LaTeX prints it."""
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+_LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+    "µ": r"$\mu$",
+    "≥": r"$\geq$",
+    DASH: "--",
+}
+
+
+def _marked(cell: Cell, *, bold: str, escape: Callable[[str], str]) -> str:
+    text = bold.format(escape(cell.text)) if cell.bold else escape(cell.text)
+    return f"{text} ({escape(cell.remark)})" if cell.remark else text
+
+
+def _pipe(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _across(
+    line: pd.DataFrame, lost: pd.DataFrame, xs: Sequence[float], shown: Points, *, tied: pd.Series
+) -> list[Cell]:
+    """Returns the cells of one line, one per x: an estimate, how the run failed, or a dash."""
+    at, failed = (
+        {row["x"]: (index, row) for index, row in line.iterrows()},
+        dict(zip(lost["x"], lost["status"], strict=True)),
+    )
+    return [_cell(*at[x], shown, tied=tied) if x in at else Cell(words(failed.get(x, DASH))) for x in xs]
+
+
+def _single(line: pd.DataFrame, shown: Points, *, tied: pd.Series) -> list[Cell]:
+    if line.empty:
+        return [Cell(DASH) for _ in _single_titles(shown)]
+    index, row = line.index[0], line.iloc[0]
+    cell = _cell(index, row, shown, tied=tied)
+    return [cell] if shown.named else [Cell(exact(row["x"] * shown.x.factor)), cell]
+
+
+def _single_titles(shown: Points) -> list[str]:
+    return [shown.y.label] if shown.named else [shown.x.label, shown.y.label]
+
+
+def _cell(index: int, row: pd.Series, shown: Points, *, tied: pd.Series) -> Cell:
+    text = uncertain(row, factor=shown.y.factor)
+    if row["interval"] == SHARE:
+        text = f"{row['value'] * row['n']:.0f}/{row['n']} [{row['low']:.2f}, {row['high']:.2f}]"
+    remark = f"{row['failed']} of {row['n']} {words(row['status'])}" if row["failed"] else ""
+    return Cell(text, bold=bool(tied.get(index, False)), remark=remark)
+
+
+def _tied(rows: pd.DataFrame, figure: Figure, *, together: list[str]) -> pd.Series:
+    """Returns, by row, what is set in bold; nothing where no seeds were compared."""
+    if figure.y == "solved" or (rows["role"] == "profile").any():
+        return pd.Series(False, index=rows.index)
+    groups = [tied_with_best(group, lower_is_better=figure.y in BETTER_LOW) for _, group in rows.groupby(together)]
+    return pd.concat(groups)
+
+
+def _count(line: pd.DataFrame) -> str:
+    low, high = int(line["n"].min() if len(line) else 0), int(line["n"].max() if len(line) else 0)
+    return str(low) if low == high else f"{low}{DASH}{high}"
+
+
+def _thinned(xs: list[float]) -> list[float]:
+    """Returns the numbers, or where there are too many of them, an even choice with the first and the last."""
+    if len(xs) <= _MOST_COLUMNS:
+        return xs
+    return [xs[round(place * (len(xs) - 1) / (_MOST_COLUMNS - 1))] for place in range(_MOST_COLUMNS)]
+
+
+def _note(figure: Figure, shown: Points, *, tied: pd.Series) -> str:
+    kinds = sorted(kind for kind in set(shown.estimates["interval"].dropna()) if not kind.startswith("none"))
+    parts = [f"Interval: {'; '.join(kinds)}."] if kinds else []
+    if kinds == [QUARTILES]:
+        parts = ["Medians of n samples ± half the distance between their quartiles."]
+    if figure.y == "solved":
+        parts.append(f"A seed solves the task with an accuracy of at least {SOLVED:g}.")
+    if tied.any():
+        parts.append("Bold: not told apart from the best of its column (Welch's t test at 5 %, after Holm).")
+    if (shown.estimates["failed"] > 0).any() and len(shown.seeds):
+        parts.append("Failed runs are counted as the worst outcome.")
+    return " ".join(parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Set the tables of an experiment.")
+    parser.add_argument("plan", type=Path, help="plan.json of the experiment")
+    parser.add_argument("estimates", type=Path, help="the table of estimates, .csv")
+    parser.add_argument("measurements", type=Path, help="the table of measurements, .csv")
+    parser.add_argument("--output", type=Path, required=True, help="the folder to leave the tables in")
+    arguments = parser.parse_args()
+    try:
+        estimates, measurements = read_table(arguments.estimates), read_table(arguments.measurements)
+        for name, table in tables_of(read_plan(arguments.plan), estimates=estimates, measurements=measurements).items():
+            write(arguments.output / f"{name}.md", markdown(table))
+            write(arguments.output / f"{name}.tex", latex(table))
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
