@@ -61,6 +61,8 @@ def serve(folders: list[Path], *, kind: type[Run], execute: Execute, watched: Pa
         with _locked(folder):
             if (folder / "result.json").exists():
                 continue
+            for leftover in (*folder.glob(".result.json.*"), *folder.glob(".checkpoint.pt.*")):  # of a killed process
+                leftover.unlink()
             started = time.monotonic()
             checkpoint = Checkpoint(folder / "checkpoint.pt")
             watch = progress.of(run, done=done)

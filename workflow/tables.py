@@ -69,7 +69,11 @@ def score_table(figure: Figure, *, shown: Points) -> Table:
         ["Mixer"] if len(shown.panels) == 1 else [sentence(words(figure.panels or "")), "Mixer"],
     )
     across = not shown.named and bool(rows.duplicated(["panel", "series"]).any())
-    xs = _thinned(sorted({*rows["x"], *shown.failures["x"].dropna()})) if across else []
+    every = sorted({*rows["x"], *shown.failures["x"].dropna()})
+    xs = _thinned(every) if across else []
+    thinned = (
+        f" {len(xs)} of {len(every)} columns; the figure's CSV has all." if len(xs) < len(every) and across else ""
+    )
     tied = _tied(rows, figure, together=["panel", "x"] if across else ["panel"])
     repeated = (rows["role"] == "confirm").any() or (rows["interval"] == QUARTILES).any()
     body = []
@@ -91,7 +95,7 @@ def score_table(figure: Figure, *, shown: Points) -> Table:
         len(names),
         span,
         spanned,
-        _note(figure, shown, tied=tied),
+        (_note(figure, shown, tied=tied) + thinned).strip(),
     )
 
 

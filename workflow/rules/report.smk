@@ -1,4 +1,9 @@
-# From results to what people read. Everything below is made again, byte for byte, from the same results.
+# From results to what people read: made again, byte for byte, from the same results, and anew when its code changes.
+
+
+def code(*modules):
+    return [f"{workflow.basedir}/workflow/{module}" for module in modules]
+
 
 for plan in PLANS.values():
 
@@ -6,7 +11,8 @@ for plan in PLANS.values():
         name:
             f"{plan.experiment}_measurements"
         input:
-            plan=ancient(f"{RESULTS}/{SCALE}/{plan.experiment}/plan.json"),
+            plan=f"{RESULTS}/{SCALE}/{plan.experiment}/plan.json",
+            code=code("measurements.py"),
             results=expand("{folder}/result.json", folder=run_folders([run.id for run in plan.runs])),
         output:
             f"{RESULTS}/{SCALE}/{plan.experiment}/measurements.csv",
@@ -16,14 +22,14 @@ for plan in PLANS.values():
             "../../environment.yml"
         params:
             runs=RESULTS / "runs",
-            plan=plan,  # so that a changed plan is noticed
         shell:
             "python -m workflow.measurements {input.plan} --runs {params.runs} --output {output} 2>&1 | tee {log}"
 
 
 rule estimates:
     input:
-        f"{RESULTS}/{SCALE}/{{experiment}}/measurements.csv",
+        measurements=f"{RESULTS}/{SCALE}/{{experiment}}/measurements.csv",
+        code=code("estimates.py", "confirmations.py", "intervals.py"),
     output:
         f"{RESULTS}/{SCALE}/{{experiment}}/estimates.csv",
     log:
@@ -31,14 +37,15 @@ rule estimates:
     conda:
         "../../environment.yml"
     shell:
-        "python -m workflow.estimates {input} --output {output} 2>&1 | tee {log}"
+        "python -m workflow.estimates {input.measurements} --output {output} 2>&1 | tee {log}"
 
 
 rule figures:
     input:
-        plan=ancient(f"{RESULTS}/{SCALE}/{{experiment}}/plan.json"),
+        plan=f"{RESULTS}/{SCALE}/{{experiment}}/plan.json",
         estimates=f"{RESULTS}/{SCALE}/{{experiment}}/estimates.csv",
         measurements=f"{RESULTS}/{SCALE}/{{experiment}}/measurements.csv",
+        code=code("figures.py", "drawing.py", "panels.py", "points.py", "styles.py", "captions.py", "tuning.py"),
     output:
         directory(f"{RESULTS}/{SCALE}/{{experiment}}/figures"),
     log:
@@ -51,9 +58,10 @@ rule figures:
 
 rule tables:
     input:
-        plan=ancient(f"{RESULTS}/{SCALE}/{{experiment}}/plan.json"),
+        plan=f"{RESULTS}/{SCALE}/{{experiment}}/plan.json",
         estimates=f"{RESULTS}/{SCALE}/{{experiment}}/estimates.csv",
         measurements=f"{RESULTS}/{SCALE}/{{experiment}}/measurements.csv",
+        code=code("tables.py", "points.py", "styles.py", "fairness.py", "tuning.py"),
     output:
         directory(f"{RESULTS}/{SCALE}/{{experiment}}/tables"),
     log:
@@ -68,6 +76,7 @@ rule report:
     input:
         expand("{folder}/{experiment}/figures", folder=RESULTS / SCALE, experiment=list(PLANS)),
         expand("{folder}/{experiment}/tables", folder=RESULTS / SCALE, experiment=list(PLANS)),
+        code("report.py", "report.html.jinja", "captions.py", "tables.py", "fairness.py"),
     output:
         f"{RESULTS}/{SCALE}/report.html",
     log:

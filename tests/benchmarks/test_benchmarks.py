@@ -1,0 +1,22 @@
+"""Every benchmark script runs, at toy size, and prints its ratio."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent
+TOY = {"labelled_positions.py": ["--vocabulary", "64", "--length", "16", "--pairs", "2", "--rounds", "1"]}
+
+
+@pytest.mark.parametrize(
+    "script", sorted(path.name for path in FOLDER.glob("*.py") if not path.name.startswith("test_"))
+)
+def test_a_benchmark_prints_a_ratio(script):
+    environment = os.environ | {"PYTHONPATH": str(FOLDER.parent.parent)}
+    command = [sys.executable, str(FOLDER / script), *TOY[script]]
+    told = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert re.search(r"ratio \d+\.\d", told.stdout)
