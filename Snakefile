@@ -34,5 +34,6 @@ for name in PLANS:
             f"{RESULTS}/{SCALE}/{name}/tables",
 
 
+include: "workflow/rules/paths.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/report.smk"

@@ -4,7 +4,7 @@
 
 Columns: `experiment`, `scale`, `role`, `run` (its id), `kind`, `status`, `detail`; the run's own fields by dotted name
 (`task.pairs`, `network.mixer.name`, `seed`, ...), with `optimizer.learning_rate` the resolved number and
-`optimizer.learning_rate.lowest_validation_loss_of` the tuning runs it was chosen from; the number's address
+`optimizer.learning_rate.best_of` the tuning runs it was chosen from; the number's address
 (`at.split`, `at.length`, ...); `name`, `value`, `unit`; and where it was made (`provenance.commit`, ...). A run that
 left no number, as one that ran out of memory, still has a row, with an empty name.
 """
@@ -26,7 +26,7 @@ FIXED = ("experiment", "scale", "role", "run", "kind", "status", "detail")
 NUMBER = ("name", "value", "unit")
 STATISTICS = ("low", "high", "deviation", "p5", "p95", "interval", "n", "failed", "machines")  # of estimates
 RATE = "optimizer.learning_rate"
-TUNED_BY = f"{RATE}.lowest_validation_loss_of"
+TUNED_BY = f"{RATE}.best_of"
 
 _NUMERIC_PROVENANCE = {"cores", "memory_bytes", "threads", "seconds", "resumed"}
 

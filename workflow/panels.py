@@ -128,9 +128,12 @@ def name_axes(figure: Figure, axes: Sequence[Axes], *, x: str, y: str) -> None:
 def add_legend(figure: Figure, handles: Sequence[Line2D | Patch], *, beside: bool) -> None:
     if beside:
         figure.legend(handles=handles, loc="outside center right", labelspacing=0.55)
-    elif handles:
-        rows = -(-len(handles) // 6)
-        figure.legend(handles=handles, loc="outside upper center", ncols=-(-len(handles) // rows))
+        return
+    for rows in range(1, len(handles) + 1):  # as few rows as the width of the figure allows
+        legend = figure.legend(handles=handles, loc="outside upper center", ncols=-(-len(handles) // rows))
+        if legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def logarithmic(values: np.ndarray, y: str) -> bool:

@@ -122,7 +122,7 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
         tuned = tune_grid["optimizer.learning_rate"]
         at = spec.tune.at | change.tune_at
         tuning = [_run(base, cell | at | point, where=where) for point in _points(tune_grid)]
-        selected = {"lowest_validation_loss_of": _add(runs, "tune", tuning)}
+        selected = {"best_of": _add(runs, "tune", tuning)}
         fresh = spec.confirm | change.confirm
         if set(fresh["seed"]) & set(tune_grid["seed"]):
             raise ValueError(
@@ -170,7 +170,7 @@ def cohorts(plans: Iterable[Plan]) -> dict[str, list[Planned]]:
 def needs(cohort: list[Planned]) -> list[str]:
     """Returns the names of the tuning runs that must have ended before this cohort can learn."""
     rates = [planned.run.optimizer.learning_rate for planned in cohort if isinstance(planned.run, TrainingRun)]
-    return sorted({id for rate in rates if isinstance(rate, Selected) for id in rate.lowest_validation_loss_of})
+    return sorted({id for rate in rates if isinstance(rate, Selected) for id in rate.best_of})
 
 
 def _network(run: Run) -> str:

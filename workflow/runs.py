@@ -15,9 +15,9 @@ class Spec(BaseModel):
 
 
 class Selected(Spec):
-    """A learning rate still to be found: that of the tuning run with the lowest validation loss."""
+    """A learning rate still to be found: that of the best of these tuning runs (`workflow.selection`)."""
 
-    lowest_validation_loss_of: tuple[str, ...] = Field(min_length=1)
+    best_of: tuple[str, ...] = Field(min_length=1)
 
 
 class OptimizerSpec(Spec):

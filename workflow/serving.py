@@ -16,8 +16,9 @@ from workflow.checkpoints import Checkpoint
 from workflow.identity import run_id
 from workflow.progress import Progress
 from workflow.provenance import device, provenance
-from workflow.results import Outcome, Result, read_result, write
+from workflow.results import Outcome, Result, write
 from workflow.runs import Run, RunFile, Selected, TrainingRun
+from workflow.selection import selected_rate
 
 
 class Desk(NamedTuple):
@@ -35,22 +36,6 @@ class Desk(NamedTuple):
 
 
 Execute = Callable[[Desk, Run], Outcome]
-
-
-def selected_rate(selected: Selected, *, runs: Path) -> float:
-    """Returns the rate of the tuning run with the lowest last validation loss, the smallest rate where all failed."""
-    trials: list[tuple[float, float]] = []
-    for id in selected.lowest_validation_loss_of:
-        path = runs / id / "result.json"
-        if not path.exists():
-            raise ValueError(f"{path} is missing: train it first, with python -m workflow.training {runs / id}")
-        result = read_result(path)
-        losses = [
-            row.value for row in result.measurements if row.name == "loss" and row.at.get("split") == "validation"
-        ]
-        loss = losses[-1] if result.status == "finished" else float("inf")
-        trials.append((loss, result.run.optimizer.learning_rate))
-    return min(trials)[1]
 
 
 def serve(folders: list[Path], *, kind: type[Run], execute: Execute, watched: Path | None) -> None:

@@ -35,7 +35,7 @@ def test_a_learning_rate_still_to_be_found_is_the_one_that_was_found(left):
     confirm = table_of(left).query("role == 'confirm'")
     assert (confirm["optimizer.learning_rate"] == 0.003).all()
     tuned = {planned.id for planned in PLAN.runs if planned.role == "tune"}
-    named = confirm["optimizer.learning_rate.lowest_validation_loss_of"].str.split().explode()
+    named = confirm["optimizer.learning_rate.best_of"].str.split().explode()
     assert set(named) <= tuned
 
 

@@ -82,7 +82,7 @@ def test_confirmation_learns_at_the_rate_its_own_tuning_selects():
     for run in plan.runs:
         if run.role == "confirm":
             assert isinstance(run.run.optimizer.learning_rate, Selected)
-            for id in run.run.optimizer.learning_rate.lowest_validation_loss_of:
+            for id in run.run.optimizer.learning_rate.best_of:
                 assert rates[id].network == run.run.network
 
 

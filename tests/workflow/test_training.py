@@ -19,7 +19,8 @@ from workflow.evaluation import labelled_logits, scores
 from workflow.plans import _run
 from workflow.results import read_result, write
 from workflow.runs import OptimizerSpec, RunFile, Selected, TrainingRun
-from workflow.serving import read_run, selected_rate, serve
+from workflow.selection import selected_rate
+from workflow.serving import read_run, serve
 from workflow.training import adamw, execute, schedule, train, training_step
 
 ROOT = Path(__file__).parent.parent.parent
@@ -207,13 +208,27 @@ def test_the_selected_rate_has_the_lowest_last_validation_loss(tmp_path):
         serve([folder], kind=TrainingRun, execute=execute, watched=None)
         rates[folder.name] = rate
     assert read_result(tmp_path / "rate-1e+30" / "result.json").status == "diverged"
-    assert selected_rate(Selected(lowest_validation_loss_of=tuple(rates)), runs=tmp_path) == 0.02
-    run = run_of(
-        {"optimizer.learning_rate": {"lowest_validation_loss_of": list(rates)}, "seed": 9, "optimizer.steps": 60}
-    )
+    assert selected_rate(Selected(best_of=tuple(rates)), runs=tmp_path) == 0.02
+    run = run_of({"optimizer.learning_rate": {"best_of": list(rates)}, "seed": 9, "optimizer.steps": 60})
     serve([folder_of(tmp_path / "confirm", run)], kind=TrainingRun, execute=execute, watched=None)
     confirmed = read_result(tmp_path / "confirm" / "result.json")
     assert [row.value for row in confirmed.measurements if row.name == "learning_rate"] == [0.02]
+
+
+def test_of_runs_that_stopped_at_the_goal_the_first_to_get_there_is_selected(tmp_path):
+    for name, steps, loss, accuracy in (("slow", 9, 0.1, 1.0), ("fast", 3, 0.2, 1.0), ("short of it", 12, 0.0, 0.98)):
+        rate = steps / 1000
+        folder = folder_of(tmp_path / name, run_of({"optimizer.learning_rate": rate, "evaluation.stop_accuracy": 0.99}))
+        serve([folder], kind=TrainingRun, execute=execute, watched=None)
+        tree = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        for row in tree["measurements"]:
+            if row["at"].get("split") == "validation":
+                row["value"] = {"loss": loss, "accuracy": accuracy}.get(row["name"], row["value"])
+            if row["name"] == "steps":
+                row["value"] = steps
+        write(folder / "result.json", json.dumps(tree))
+    assert selected_rate(Selected(best_of=("slow", "fast", "short of it")), runs=tmp_path) == 0.003
+    assert selected_rate(Selected(best_of=("slow", "short of it")), runs=tmp_path) == 0.009
 
 
 def test_selection_never_looks_at_the_test_split(tmp_path):
@@ -226,7 +241,7 @@ def test_selection_never_looks_at_the_test_split(tmp_path):
             if row["name"] == "loss" and row["at"]["split"] != "train":
                 row["value"] = validation if row["at"]["split"] == "validation" else test
         write(path / "result.json", json.dumps(tree))
-    assert selected_rate(Selected(lowest_validation_loss_of=("one", "two")), runs=tmp_path) == 0.5
+    assert selected_rate(Selected(best_of=("one", "two")), runs=tmp_path) == 0.5
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path):

@@ -1,10 +1,6 @@
 # From results to what people read: made again, byte for byte, from the same results, and anew when its code changes.
 
 
-def code(*modules):
-    return [f"{workflow.basedir}/workflow/{module}" for module in modules]
-
-
 for plan in PLANS.values():
 
     rule:

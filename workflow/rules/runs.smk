@@ -9,10 +9,6 @@ MODULES = {
 }
 
 
-def run_folders(ids):
-    return [f"{RESULTS}/runs/{id}" for id in ids]
-
-
 for plan in PLANS.values():
     plans.write_plan(plan, results=RESULTS)
 
