@@ -116,12 +116,12 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
     tuned: list[float] = []
     for cell in _points(grid):
         if spec.tune is None:
-            _add(runs, "profile", [_run(base, cell, where=where)])
+            _add(runs, "profile", [run_at(base, cell, where=where)])
             continue
         tune_grid = spec.tune.grid | change.tune
         tuned = tune_grid["optimizer.learning_rate"]
         at = spec.tune.at | change.tune_at
-        tuning = [_run(base, cell | at | point, where=where) for point in _points(tune_grid)]
+        tuning = [run_at(base, cell | at | point, where=where) for point in _points(tune_grid)]
         selected = {"best_of": _add(runs, "tune", tuning)}
         fresh = spec.confirm | change.confirm
         if set(fresh["seed"]) & set(tune_grid["seed"]):
@@ -129,12 +129,12 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
                 f"{where}: confirm.seed must share no seed with tune.grid.seed: a selected run is not a confirmation"
             )
         confirming = [
-            _run(base, cell | point | {"optimizer.learning_rate": selected}, where=where) for point in _points(fresh)
+            run_at(base, cell | point | {"optimizer.learning_rate": selected}, where=where) for point in _points(fresh)
         ]
         _add(runs, "confirm", confirming)
         task = confirming[0].model_dump(mode="json")["task"]
         reference = {"kind": "reference", "task": task, "examples": spec.reference_examples}
-        _add(runs, "reference", [_run(reference, {}, where=where)])
+        _add(runs, "reference", [run_at(reference, {}, where=where)])
     varied = tuple(path for key in grid for path in key.split(", "))
     return Plan(
         experiment, scale, " ".join(spec.question.split()), spec.figures, varied, tuple(tuned), tuple(runs.values())
@@ -187,7 +187,7 @@ def _add(runs: dict[str, Planned], role: Role, cohort: list[Run]) -> list[str]:
     return ids
 
 
-def _run(base: Tree, settings: Tree, *, where: str) -> Run:
+def run_at(base: Tree, settings: Tree, *, where: str) -> Run:
     """Returns the run at one point of the grid: the base with `settings`, by dotted path, put in."""
     tree: Tree = json.loads(json.dumps(base))
     for path, value in settings.items():

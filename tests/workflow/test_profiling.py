@@ -8,7 +8,7 @@ import torch
 from models.network import NetworkSpec
 from workflow.isolation import in_process
 from workflow.memory import forget_peak, peak_bytes, used_bytes
-from workflow.plans import _run
+from workflow.plans import run_at
 from workflow.profiling import memory, profile, sampled_seconds, workload
 from workflow.runs import ProfilingRun
 
@@ -36,7 +36,7 @@ BASE = {
 
 
 def run_of(settings=None) -> ProfilingRun:
-    return _run(BASE, settings or {}, where="test")
+    return run_at(BASE, settings or {}, where="test")
 
 
 def taking(seconds: float) -> str:

@@ -16,7 +16,7 @@ import torch
 from tasks.task import IGNORE, Batch
 from workflow.checkpoints import Checkpoint
 from workflow.evaluation import labelled_logits, scores
-from workflow.plans import _run
+from workflow.plans import run_at
 from workflow.results import read_result, write
 from workflow.runs import OptimizerSpec, RunFile, Selected, TrainingRun
 from workflow.selection import selected_rate
@@ -53,7 +53,7 @@ BASE = {
 
 
 def run_of(settings=None) -> TrainingRun:
-    return _run(BASE, settings or {}, where="test")
+    return run_at(BASE, settings or {}, where="test")
 
 
 def train_it(run, folder, *, learning_rate=0.01, watch=lambda step, bits: None):
