@@ -3,7 +3,8 @@
 import pandas as pd
 
 from workflow.confirmations import confirmations
-from workflow.measurements import RATE, TUNED_BY, PlanFile, field_columns
+from workflow.measurements import RATE, TUNED_BY, field_columns
+from workflow.plans import PlanFile
 from workflow.points import Labels, columns_of, own_length
 from workflow.styles import DASH, number, quantity
 from workflow.tuning import tuning

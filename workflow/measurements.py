@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from workflow.plans import Figure, Role
+from workflow.plans import PlanFile, PlannedRun, read_plan
 from workflow.results import Result, read_result, write
 
 FIXED = ("experiment", "scale", "role", "run", "kind", "status", "detail")
@@ -29,38 +29,6 @@ RATE = "optimizer.learning_rate"
 TUNED_BY = f"{RATE}.best_of"
 
 _NUMERIC_PROVENANCE = {"cores", "memory_bytes", "threads", "seconds", "resumed"}
-
-
-class _Read(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True)
-
-
-class PlannedRun(_Read):
-    """A run by name, and its part in the experiment."""
-
-    id: str
-    role: Role
-
-
-class PlanFile(_Read):
-    """What tables and figures need of a `plan.json`, as `workflow.plans.write_plan` leaves it."""
-
-    experiment: str
-    scale: str
-    question: str
-    figures: dict[str, Figure]
-    varied: tuple[str, ...]
-    tuned: tuple[float, ...]
-    runs: tuple[PlannedRun, ...]
-
-
-def read_plan(path: Path) -> PlanFile:
-    """Returns the plan at `path`; OSError or ValueError if it is missing or damaged."""
-    try:
-        return PlanFile.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise ValueError(f"{path} is damaged: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -85,6 +85,34 @@ class Plan(NamedTuple):
     runs: tuple[Planned, ...]
 
 
+class PlannedRun(Spec):
+    """A run by name, its part in the experiment, and its network's specification, empty where it has none."""
+
+    id: str
+    role: Role
+    network: str
+
+
+class PlanFile(Spec):
+    """A `plan.json`: a plan without the specifications of its runs, which lie in their folders."""
+
+    experiment: str
+    scale: str
+    question: str
+    figures: dict[str, Figure]
+    varied: tuple[str, ...]
+    tuned: tuple[float, ...]
+    runs: tuple[PlannedRun, ...]
+
+
+def read_plan(path: Path) -> PlanFile:
+    """Returns the plan at `path`; OSError or ValueError if it is missing or damaged."""
+    try:
+        return PlanFile.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise ValueError(f"{path} is damaged: {_first_problem(error)}") from None
+
+
 def experiment_names() -> list[str]:
     """Returns the names of the experiments: the names of the files in `workflow/experiments`."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -147,9 +175,8 @@ def write_plan(plan: Plan, *, results: Path) -> None:
         path = results / "runs" / planned.id / "run.json"
         if not path.exists():
             write(path, RunFile(run=planned.run).model_dump_json(indent=1) + "\n")
-    figures = {name: figure.model_dump(mode="json") for name, figure in plan.figures.items()}
-    runs = [{"id": planned.id, "role": planned.role, "network": _network(planned.run)} for planned in plan.runs]
-    text = json.dumps(plan._asdict() | {"figures": figures, "runs": runs}, indent=1) + "\n"
+    runs = tuple(PlannedRun(id=run.id, role=run.role, network=_network(run.run)) for run in plan.runs)
+    text = PlanFile(**plan._asdict() | {"runs": runs}).model_dump_json(indent=1) + "\n"
     path = results / plan.scale / plan.experiment / "plan.json"
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write(path, text)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from workflow.confirmations import SCORES, confirmations
-from workflow.measurements import PlanFile, at_columns, field_columns
-from workflow.plans import Figure
+from workflow.measurements import at_columns, field_columns
+from workflow.plans import Figure, PlanFile
 from workflow.styles import Look, Quantity, described, differing, looks, quantity
 
 _MIXER = "network.mixer"

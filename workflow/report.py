@@ -22,8 +22,8 @@ from workflow.confirmations import SCORES
 from workflow.fairness import parameter_mismatch
 from workflow.figures import LEARNING_RATES
 from workflow.intervals import detectable
-from workflow.measurements import PlanFile, read_plan, read_table
-from workflow.plans import SCALES
+from workflow.measurements import read_table
+from workflow.plans import SCALES, PlanFile, read_plan
 from workflow.points import Labels, columns_of, points
 from workflow.results import write
 from workflow.styles import sentence

@@ -17,8 +17,8 @@ import pandas as pd
 from workflow.estimates import SHARE, SOLVED
 from workflow.fairness import fairness_rows
 from workflow.intervals import tied_with_best
-from workflow.measurements import PlanFile, read_plan, read_table
-from workflow.plans import Figure
+from workflow.measurements import read_table
+from workflow.plans import Figure, PlanFile, read_plan
 from workflow.points import Points, points
 from workflow.results import write
 from workflow.styles import BETTER_LOW, DASH, QUARTILES, exact, number, sentence, uncertain, words

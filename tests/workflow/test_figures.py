@@ -17,9 +17,9 @@ from workflow.captions import answer
 from workflow.drawing import figure_of, spread
 from workflow.estimates import estimates
 from workflow.figures import draw_all
-from workflow.measurements import PlanFile, measurements, read_plan, read_table, write_table
+from workflow.measurements import measurements, read_table, write_table
 from workflow.panels import house_style
-from workflow.plans import Figure, Plan
+from workflow.plans import Figure, Plan, PlanFile, read_plan
 from workflow.points import Points, points
 from workflow.styles import RC, STYLES, number, quantity, uncertain
 from workflow.tables import markdown

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from tests.workflow.synthetic import failing, leave_results, recall_plan
-from workflow.measurements import main, measurements, read_plan, read_table, write_table
+from workflow.measurements import main, measurements, read_table, write_table
+from workflow.plans import read_plan
 
 PLAN = recall_plan()
 

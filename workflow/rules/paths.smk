@@ -6,4 +6,4 @@ def run_folders(ids):
 
 
 def code(*modules):
-    return [f"{workflow.basedir}/workflow/{module}" for module in modules]
+    return [str(Path(workflow.basedir, "workflow", module)) for module in modules]
