@@ -13,7 +13,13 @@ _ROOT = Path(__file__).parent.parent
 # The modules that decide a result, beside those of the run's own mixer and task.
 _DECIDING: dict[str, tuple[str, ...]] = {
     "training": ("models/network.py", "workflow/training.py", "workflow/evaluation.py", "workflow/selection.py"),
-    "profiling": ("models/network.py", "workflow/profiling.py", "workflow/training.py", "workflow/memory.py"),
+    "profiling": (
+        "models/network.py",
+        "workflow/profiling.py",
+        "workflow/training.py",
+        "workflow/evaluation.py",
+        "workflow/memory.py",
+    ),
     "reference": ("workflow/references.py",),
 }
 

@@ -59,7 +59,7 @@ def train(
         watch(step, train_bits)
         loss_sum.zero_()
         since = step
-        if checkpoint.due():
+        if not stopped and checkpoint.due():  # continued from here, a run that has stopped would train on
             rows = [row.model_dump() for row in curve]
             checkpoint.save(
                 {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "curve": rows, "step": step}

@@ -94,6 +94,21 @@ def test_a_cut_run_ends_in_the_bits_of_an_undisturbed_one(tmp_path, monkeypatch,
     assert train_it(run, tmp_path) == undisturbed
 
 
+def test_a_run_cut_between_its_early_stop_and_its_test_does_not_train_on(tmp_path, monkeypatch):
+    run = run_of({"evaluation.stop_accuracy": 0.01, "optimizer.steps": 300})
+    undisturbed = train_it(run, tmp_path)
+    monkeypatch.setattr("workflow.checkpoints._SECONDS_BETWEEN", 0.0)
+
+    def cut(run, network):
+        raise Cut
+
+    with monkeypatch.context() as patch:
+        patch.setattr("workflow.training.tested", cut)
+        with pytest.raises(Cut):
+            train_it(run, tmp_path)
+    assert train_it(run, tmp_path) == undisturbed
+
+
 def test_a_damaged_checkpoint_is_reported_and_the_run_starts_again(tmp_path):
     run = run_of()
     undisturbed = train_it(run, tmp_path)
