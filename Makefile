@@ -1,4 +1,4 @@
-# Every target sets up .venv from requirements.lock by itself. PYTHON names the interpreter to do it with.
+# Every target sets up .venv by itself, from requirements.lock and, to test, tests/requirements.lock. PYTHON names the interpreter to do it with.
 PYTHON ?= python3
 SCALE ?= quick
 BIN := .venv/bin
@@ -14,10 +14,10 @@ reproduce: .venv/ready ## Run every experiment at SCALE and write the report
 	@$(BIN)/snakemake reproduce-all --config scale=$(SCALE)
 	@echo "The report is at results/$(SCALE)/report.html"
 
-test: .venv/ready lint ## Check the style and run the whole test suite
+test: .venv/tools lint ## Check the style and run the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not gpu"
 
-lint: .venv/ready ## Check the style of the code and of the workflow
+lint: .venv/tools ## Check the style of the code and of the workflow
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakefmt --check Snakefile workflow/rules
@@ -31,4 +31,9 @@ clean: ## Remove the environment; results stay
 	@echo "Setting up .venv from requirements.lock (once, a minute or more: PyTorch is large)"
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@touch $@
+
+.venv/tools: .venv/ready tests/requirements.lock
+	@echo "Adding the test tools and the official implementations of tests/requirements.lock (once, a minute or more)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement tests/requirements.lock
 	@touch $@

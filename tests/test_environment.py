@@ -11,10 +11,16 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-LOCK = {
-    canonicalize_name(requirement.name): requirement
-    for requirement in map(Requirement, (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines())
-}
+RUN, TEST = PROJECT["dependencies"], PROJECT["optional-dependencies"]["test"]
+
+
+def locked(path: str) -> dict[str, Requirement]:
+    lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+    return {canonicalize_name(requirement.name): requirement for requirement in map(Requirement, lines)}
+
+
+RUN_LOCK, TEST_LOCK = locked("requirements.lock"), locked("tests/requirements.lock")
+LOCK = RUN_LOCK | TEST_LOCK
 
 
 def locked_version(name: str) -> str:
@@ -23,36 +29,38 @@ def locked_version(name: str) -> str:
     return specifier.version
 
 
-@pytest.mark.parametrize("stated", PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"])
-def test_the_lock_satisfies_the_project(stated):
+@pytest.mark.parametrize("stated", RUN + TEST)
+def test_the_locks_satisfy_the_project(stated):
     requirement = Requirement(stated)
     assert requirement.specifier.contains(locked_version(requirement.name))
 
 
-def test_the_lock_is_complete_and_holds_nothing_else():
+def closure(stated: list[str]) -> set[str]:
+    """The names of all that these need, as far as it is installed."""
     needed: set[str] = set()
-    waiting = [Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]]
+    waiting = [Requirement(line) for line in stated]
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
         extras = requirement.extras or {""}
-        if not any(
-            requirement.marker is None or requirement.marker.evaluate({"extra": extra}) for extra in ("", *extras)
-        ):
-            continue
         if name in needed and not requirement.extras:
             continue
         needed.add(name)
         try:
             inner = distribution(name).requires or []
         except PackageNotFoundError:
-            pytest.fail(f"{name} is needed but not installed: requirements.lock lacks it")
+            pytest.fail(f"{name} is needed but not installed: the locks lack it")
         for line in map(Requirement, inner):
             if line.marker is None or any(line.marker.evaluate({"extra": extra}) for extra in extras):
                 waiting.append(line)
     # Torch for CUDA brings drivers of its own; a CPU build does not. Neither belongs in a lock for both.
-    bundled = {name for name in needed if name.startswith(("nvidia-", "cuda-")) or name in {"triton", "setuptools"}}
-    assert needed - bundled - {"pip"} == set(LOCK)
+    return {name for name in needed if not name.startswith(("nvidia-", "cuda-"))} - {"pip", "setuptools"}
+
+
+def test_the_locks_are_complete_and_hold_nothing_else():
+    assert closure(RUN) - {"triton"} == set(RUN_LOCK)
+    assert closure(RUN + TEST) == set(LOCK)
+    assert not set(RUN_LOCK) & set(TEST_LOCK)
 
 
 def test_what_is_installed_is_what_is_locked():
