@@ -1,14 +1,16 @@
-"""Pieces that two or more mixers share, and the short convolution that can stand before any of them."""
+"""Pieces that two or more mixers share."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-from models.mixer import SequenceMixer, State
+from models.mixer import state_type
 
 
 class InputProjection(nn.Linear):
@@ -22,89 +24,53 @@ class OutputProjection(nn.Linear):
 class HeadNorm(nn.Module):
     """Layer norm over the channels of each head, one weight a channel, no bias (Beck et al. 2024, figures 10, 11)."""
 
-    def __init__(self, heads: int, *, channels: int):
+    def __init__(self, heads: int, *, channels: int, eps: float):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(heads * channels))
-        self.channels = channels
+        self.channels, self.eps = channels, eps
 
     def forward(self, h_BTHV: Tensor) -> Tensor:
         """Returns y_BTW, the heads side by side; leading axes other than B and T are taken as they come."""
-        return F.layer_norm(h_BTHV, (self.channels,), eps=1e-6).flatten(-2) * self.weight
+        return F.layer_norm(h_BTHV, (self.channels,), eps=self.eps).flatten(-2) * self.weight
 
 
-class CausalConvolution(nn.Module):
-    """y_t = x_t + sum_j weight_j x_{t-j} with j < kernel, for each channel by itself.
+class RMSNorm(nn.RMSNorm):
+    """y = w x / sqrt(mean(x^2) + eps) (Zhang and Sennrich 2019, arXiv 1910.07467, equation 4), with a quick gradient on a CPU.
 
-    The Canon layer before the mixer (Canon-A) of Allen-Zhu 2025, arXiv 2512.17351: residual and without activation, so that it
-    serves attention, linear recurrences and state space models alike. The convolutions that papers put inside their own
-    blocks belong to those blocks. `weight` holds the oldest token's factor first.
+    There PyTorch takes it one small operation at a time, which costs two to four times as much as what is written out here.
     """
 
-    def __init__(self, width: int, *, kernel: int):
-        super().__init__()
-        bound = kernel**-0.5  # torch's own bound for a convolution with one input channel
-        self.weight = nn.Parameter(torch.empty(width, kernel).uniform_(-bound, bound))
+    def __init__(self, width: int, *, eps: float):
+        super().__init__(width, eps=eps)
 
     def forward(self, x_BTW: Tensor) -> Tensor:
-        """Returns y_BTW, with zeros before the first token."""
-        return x_BTW + self.convolve(F.pad(x_BTW, (0, 0, self.weight.shape[1] - 1, 0)))
-
-    def convolve(self, x_BTW: Tensor) -> Tensor:
-        """Returns the sums for the tokens that have a full window in x: kernel - 1 fewer of them."""
-        x_BW1T = x_BTW.mT[:, :, None]  # an image of height one in channels-last order: no transposition is carried out
-        y_BW1T = F.conv2d(x_BW1T, self.weight[:, None, None], groups=len(self.weight))
-        return y_BW1T[:, :, 0].mT
-
-    def initial_state(self, batch: int) -> Tensor:
-        """Returns window_BFW, the zeros before the first token."""
-        width, kernel = self.weight.shape
-        return self.weight.new_zeros(batch, kernel - 1, width)
-
-    def prefill(self, x_BTW: Tensor, window_BFW: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns y_BTW and the window of the last kernel - 1 inputs."""
-        seen_BTW = torch.cat([window_BFW, x_BTW.to(window_BFW.dtype)], dim=1)
-        return x_BTW + self.convolve(seen_BTW), seen_BTW[:, seen_BTW.shape[1] - window_BFW.shape[1] :].clone()
-
-    def step(self, x_BW: Tensor, window_BFW: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns y_BW and the next window."""
-        seen_BFW = torch.cat([window_BFW, x_BW[:, None].to(window_BFW.dtype)], dim=1)
-        return x_BW + (seen_BFW * self.weight.mT).sum(1), seen_BFW[:, 1:]
-
-    def flops(self, time: int) -> int:
-        return 2 * time * self.weight.numel()
+        taken = x_BTW.device.type == "cpu" and x_BTW.dtype == self.weight.dtype == state_type(x_BTW)
+        if taken and torch.is_grad_enabled():
+            return RootMeanSquare.apply(x_BTW, self.weight, self.eps)
+        return super().forward(x_BTW)
 
 
-class ConvolvedState(NamedTuple):
-    window_BFW: Tensor  # the last inputs, as many as the kernel reaches back
-    inner: State
+class RootMeanSquare(torch.autograd.Function):
+    """What `RMSNorm` says, and its gradient."""
 
+    @staticmethod
+    def forward(ctx: Any, x_BTW: Tensor, weight_W: Tensor, eps: float) -> Tensor:
+        size_BT1 = torch.linalg.vector_norm(x_BTW, dim=-1, keepdim=True)
+        scale_BT1 = size_BT1.square_().div_(len(weight_W)).add_(eps).rsqrt_()
+        ctx.save_for_backward(x_BTW, weight_W, scale_BT1)
+        return (x_BTW * scale_BT1).mul_(weight_W)
 
-class Convolved(SequenceMixer):
-    """Any mixer behind the same short causal convolution of its input."""
-
-    def __init__(self, inner: SequenceMixer, *, width: int, kernel: int):
-        super().__init__()
-        self.convolution = CausalConvolution(width, kernel=kernel)
-        self.inner = inner
-
-    def forward(self, x_BTW: Tensor) -> Tensor:
-        return self.inner(self.convolution(x_BTW))
-
-    def initial_state(self, batch: int, max_time: int) -> ConvolvedState:
-        return ConvolvedState(self.convolution.initial_state(batch), self.inner.initial_state(batch, max_time))
-
-    def prefill(self, x_BTW: Tensor, state: ConvolvedState) -> tuple[Tensor, ConvolvedState]:
-        x_BTW, window_BFW = self.convolution.prefill(x_BTW, state.window_BFW)
-        y_BTW, inner = self.inner.prefill(x_BTW, state.inner)
-        return y_BTW, ConvolvedState(window_BFW, inner)
-
-    def step(self, x_BW: Tensor, state: ConvolvedState) -> tuple[Tensor, ConvolvedState]:
-        x_BW, window_BFW = self.convolution.step(x_BW, state.window_BFW)
-        y_BW, inner = self.inner.step(x_BW, state.inner)
-        return y_BW, ConvolvedState(window_BFW, inner)
-
-    def flops(self, time: int) -> int:
-        return self.convolution.flops(time) + self.inner.flops(time)
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy_BTW: Tensor) -> tuple[Tensor, Tensor, None]:
+        """With s the scale of a token, dw = sum_t s x dy and dx = s w dy - s^3 x (x . w dy) / W."""
+        x_BTW, weight_W, scale_BT1 = ctx.saved_tensors
+        product_BTW = dy_BTW * x_BTW
+        with operand_precision(x_BTW.device):
+            dweight_W = scale_BT1.flatten() @ product_BTW.flatten(0, -2)
+            along_BT1 = (product_BTW @ weight_W)[..., None].mul_(scale_BT1**3).div_(-len(weight_W))
+        dx_BTW = torch.mul(dy_BTW, scale_BT1, out=product_BTW).mul_(weight_W).addcmul_(x_BTW, along_BT1)
+        return dx_BTW, dweight_W, None
 
 
 @contextmanager
@@ -144,3 +110,9 @@ def scanned(initial: Tensor, *, added: Tensor, kept: Tensor, dim: int) -> tuple[
     for added_once, kept_once in zip(added.unbind(dim), kept.unbind(dim), strict=True):
         states.append(torch.addcmul(added_once, kept_once, states[-1]))
     return torch.stack(states[:-1], dim), states[-1]
+
+
+def initial_dt_bias(count: int) -> Tensor:
+    """Returns the values whose softplus is dt, log-uniform in [0.001, 0.1] (section 3.6 of the first Mamba paper)."""
+    dt = torch.empty(count).uniform_(math.log(1e-3), math.log(1e-1)).exp_()
+    return dt + torch.log(-torch.expm1(-dt))

@@ -5,17 +5,21 @@ Legend of the shape suffixes used in all of `models/` (`q_BHTK` is a batch of he
     B  batch        T  time (tokens)      W  width of the residual stream
     H  heads        K  key dimension      V  value dimension (per head)
     C  chunk index  L  time inside a chunk      N  vocabulary      F  feed-forward or convolution window
-    G  gates of one head, side by side          1  an axis of length one
+    G  gates of one head, side by side, or groups of heads          R  rank          1  an axis of length one
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 State = Any  # a NamedTuple of tensors, possibly nested; every mixer names its own
+
+
+class UnsupportedKernel(RuntimeError):
+    """A fused kernel that a specification names cannot run here; the message says what to install or to change."""
 
 
 class MixerSpec(BaseModel, ABC):
@@ -26,6 +30,10 @@ class MixerSpec(BaseModel, ABC):
     @abstractmethod
     def build(self, width: int) -> "SequenceMixer":
         """Returns the mixer for a residual stream of `width` channels; ValueError, with the remedy, if it cannot be."""
+
+    def at(self, index: int) -> Self:
+        """Returns the mixer of block `index`: itself, as it is no hybrid."""
+        return self
 
 
 class SequenceMixer(nn.Module, ABC):

@@ -1,22 +1,25 @@
 """A language model: embedding, residual blocks around a mixer, head."""
 
-from typing import Literal, Self
+from functools import partial
+from typing import Annotated, Literal, Self
 
 import torch
-import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from models import Mixer
-from models.layers import Convolved, InputProjection, OutputProjection
+from models import Architecture, Mixer
+from models.block import Block, FeedForward, LearnedPositions, draw_small, small_deviation
+from models.convolution import Convolved
+from models.layers import RMSNorm
 from models.mixer import SequenceMixer, State
+from models.native.architecture import Ends
 
 
-class NetworkSpec(BaseModel):
-    """Everything that decides a network but the size of its vocabulary, which is the task's.
+class SharedNetworkSpec(BaseModel):
+    """The same residual block around every mixer, so that networks differ in the mixer only.
 
-    `block` is the residual block: `shared` is the same around every mixer. `convolution` is the kernel, in tokens, of
-    the short convolution before the mixer; `feedforward` the hidden units of the layer after it; 0 leaves either out.
+    `positions` is the number of learned positions added to the embedding, `convolution` the kernel, in tokens, of the short
+    convolution before the mixer, `feedforward` the hidden units of the SwiGLU layer after it; 0 leaves any of them out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -24,6 +27,7 @@ class NetworkSpec(BaseModel):
     block: Literal["shared"]
     width: PositiveInt
     depth: PositiveInt
+    positions: NonNegativeInt
     convolution: NonNegativeInt
     feedforward: NonNegativeInt
     mixer: Mixer
@@ -31,84 +35,88 @@ class NetworkSpec(BaseModel):
     @model_validator(mode="after")
     def _mixer_fits(self) -> Self:
         with torch.device("meta"):
-            self.mixer.build(self.width)
+            self.blocks()
         return self
 
     def build(self, vocabulary: int) -> "Network":
         """Returns the network with weights drawn from torch's global generator."""
-        return Network(self, vocabulary=vocabulary)
+        deviation = small_deviation(self.width)
+        ends = Ends(RMSNorm(self.width, eps=1e-6), deviation, deviation, logit_cap=None)
+        return Network(self.blocks(), ends, width=self.width, vocabulary=vocabulary, tied=False)
+
+    def blocks(self) -> list[SequenceMixer]:
+        blocks: list[SequenceMixer] = [self._block(index) for index in range(self.depth)]
+        if self.positions:
+            positions = LearnedPositions(self.width, count=self.positions)
+            nn.init.normal_(positions.embedding.weight, std=small_deviation(self.width))
+            blocks.insert(0, positions)
+        return blocks
+
+    def _block(self, index: int) -> Block:
+        mixer: SequenceMixer = self.mixer.at(index).build(self.width)
+        if self.convolution:
+            mixer = Convolved(mixer, width=self.width, kernel=self.convolution)
+        feedforward = FeedForward(self.width, hidden=self.feedforward, activation="silu") if self.feedforward else None
+        block = Block(mixer, feedforward=feedforward, norm=partial(RMSNorm, self.width, eps=1e-6))
+        draw_small(block, width=self.width, depth=self.depth)
+        return block
 
 
-class FeedForward(nn.Module):
-    """y = (SiLU(x W_gate) * x W_in) W_out: SwiGLU (Shazeer 2020, equation 6), without biases."""
+class NativeNetworkSpec(BaseModel):
+    """Each paper's own residual block and initialisation around its mixer; `tied` makes the head the embedding's weights."""
 
-    def __init__(self, width: int, *, hidden: int):
-        super().__init__()
-        self.gate_and_in = InputProjection(width, 2 * hidden, bias=False)
-        self.out = OutputProjection(hidden, width, bias=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    block: Literal["native"]
+    width: PositiveInt
+    depth: PositiveInt
+    tied: bool
+    mixer: Architecture
+
+    @model_validator(mode="after")
+    def _architecture_fits(self) -> Self:
+        with torch.device("meta"):
+            self.blocks()
+        return self
+
+    def build(self, vocabulary: int) -> "Network":
+        """Returns the network with weights drawn from torch's global generator."""
+        ends = self.mixer.at(0).ends(self.width)
+        return Network(self.blocks(), ends, width=self.width, vocabulary=vocabulary, tied=self.tied)
+
+    def blocks(self) -> list[SequenceMixer]:
+        return [self.mixer.at(i).block(self.width, index=i, depth=self.depth) for i in range(self.depth)]
+
+
+NetworkSpec = Annotated[SharedNetworkSpec | NativeNetworkSpec, Field(discriminator="block")]
+
+
+class CappedLinear(nn.Linear):
+    """y = x W without bias, bent to cap * tanh(y / cap) where there is a cap (Beck et al. 2025, arXiv 2503.13427, section 3)."""
+
+    def __init__(self, width: int, vocabulary: int, *, cap: float | None):
+        super().__init__(width, vocabulary, bias=False)
+        self.cap = cap
 
     def forward(self, x_BTW: Tensor) -> Tensor:
-        gate_BTF, in_BTF = self.gate_and_in(x_BTW).chunk(2, dim=-1)
-        return self.out(F.silu(gate_BTF) * in_BTF)
-
-    def flops(self, time: int) -> int:
-        return 2 * time * (self.gate_and_in.weight.numel() + self.out.weight.numel())
-
-
-class Block(nn.Module):
-    """x + mixer(norm(x)), then x + feedforward(norm(x)) where there is one; both norms are RMSNorm."""
-
-    def __init__(self, spec: NetworkSpec):
-        super().__init__()
-        mixer = spec.mixer.build(spec.width)
-        self.mixer_norm = nn.RMSNorm(spec.width, eps=1e-6)
-        self.mixer: SequenceMixer = (
-            Convolved(mixer, width=spec.width, kernel=spec.convolution) if spec.convolution else mixer
-        )
-        self.feedforward_norm = nn.RMSNorm(spec.width, eps=1e-6) if spec.feedforward else None
-        self.feedforward = FeedForward(spec.width, hidden=spec.feedforward) if spec.feedforward else None
-
-    def completed(self, x_BTW: Tensor) -> Tensor:
-        """Returns the residual stream after the feed-forward layer."""
-        return x_BTW if self.feedforward is None else x_BTW + self.feedforward(self.feedforward_norm(x_BTW))
-
-    def forward(self, x_BTW: Tensor) -> Tensor:
-        return self.completed(x_BTW + self.mixer(self.mixer_norm(x_BTW)))
-
-    def prefill(self, x_BTW: Tensor, state: State) -> tuple[Tensor, State]:
-        y_BTW, state = self.mixer.prefill(self.mixer_norm(x_BTW), state)
-        return self.completed(x_BTW + y_BTW), state
-
-    def step(self, x_BW: Tensor, state: State) -> tuple[Tensor, State]:
-        y_BW, state = self.mixer.step(self.mixer_norm(x_BW), state)
-        return self.completed(x_BW + y_BW), state
-
-    def flops(self, time: int) -> int:
-        return self.mixer.flops(time) + (self.feedforward.flops(time) if self.feedforward else 0)
+        y_BTN = super().forward(x_BTW)
+        return y_BTN if self.cap is None else self.cap * torch.tanh(y_BTN / self.cap)
 
 
 class Network(nn.Module):
     """Tokens to logits. Its state is the tuple of its blocks' states."""
 
-    def __init__(self, spec: NetworkSpec, *, vocabulary: int):
+    def __init__(self, blocks: list[SequenceMixer], ends: Ends, *, width: int, vocabulary: int, tied: bool):
         super().__init__()
-        self.embedding = nn.Embedding(vocabulary, spec.width)
-        self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.depth))
-        self.norm = nn.RMSNorm(spec.width, eps=1e-6)
-        self.head = nn.Linear(spec.width, vocabulary, bias=False)
-        self._draw_weights(spec)
-
-    def _draw_weights(self, spec: NetworkSpec) -> None:
-        """Draws the embedding, the head and every matrix that its mixer does not start by a rule of its own.
-
-        As GPT-NeoX-20B (Black et al. 2022) and xLSTM do: standard deviation sqrt(2 / (5 width)) (Nguyen and Salazar
-        2019), but 2 / (depth sqrt(width)) for the maps back to the residual stream (Wang 2021).
-        """
-        for module in self.modules():
-            if isinstance(module, OutputProjection):
-                nn.init.normal_(module.weight, std=2 / (spec.depth * spec.width**0.5))
-            elif isinstance(module, InputProjection | nn.Embedding) or module is self.head:
-                nn.init.normal_(module.weight, std=(2 / (5 * spec.width)) ** 0.5)
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = ends.norm
+        self.head = CappedLinear(width, vocabulary, cap=ends.logit_cap)
+        nn.init.normal_(self.embedding.weight, std=ends.embedding_deviation)
+        if tied:
+            self.head.weight = self.embedding.weight
+        else:
+            nn.init.normal_(self.head.weight, std=ends.head_deviation)
 
     def features(self, tokens_BT: Tensor) -> Tensor:
         """Returns x_BTW, what the head reads: head(features(tokens)) are the logits."""
@@ -123,7 +131,7 @@ class Network(nn.Module):
 
     def initial_state(self, batch: int, max_time: int) -> tuple[State, ...]:
         """Returns the state before the first token, able to take `max_time` tokens."""
-        return tuple(block.mixer.initial_state(batch, max_time) for block in self.blocks)
+        return tuple(block.initial_state(batch, max_time) for block in self.blocks)
 
     def prefill(self, tokens_BT: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
         """Returns logits_BN of the last position and the state after it. `state` is consumed."""

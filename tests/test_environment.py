@@ -77,3 +77,17 @@ def test_conda_users_get_the_same_pins():
 
 def test_torch_is_the_version_the_project_is_tested_with():
     assert locked_version("torch") == "2.13.0"
+
+
+def test_every_folder_of_code_is_a_package_that_gets_installed():
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    folders = {
+        path.parent.relative_to(ROOT) for top in ("models", "tasks", "workflow") for path in (ROOT / top).rglob("*.py")
+    }
+    assert set(table) == {".".join(folder.parts) for folder in folders}
+
+
+def test_kernels_under_a_restrictive_licence_are_in_an_extra_of_their_own():
+    extras = PROJECT["optional-dependencies"]
+    assert not any(line.startswith("mlstm-kernels") for line in [*RUN, *extras["gpu"]])
+    assert extras["nxai"] == [line for line in TEST if line.startswith("mlstm-kernels")]

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from models.hybrid import HybridSpec
 from models.mixer import MixerSpec
-from models.network import NetworkSpec
+from models.native.architecture import ArchitectureSpec
+from models.network import NativeNetworkSpec, SharedNetworkSpec
 from tasks.task import Task
 from workflow.runs import Spec
 
@@ -40,7 +42,7 @@ def test_imports_go_one_way(folder):
 
 def test_modules_are_imported_by_their_full_name():
     """The digest of a run's code follows `from tasks.x import y`; only registries are imported from the packages themselves."""
-    registries = {"models": {"Mixer"}, "tasks": {"AnyTask"}}
+    registries = {"models": {"Mixer", "Architecture"}, "tasks": {"AnyTask"}}
     for folder in ("models", "tasks"):
         for path in python_files(folder):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -60,7 +62,8 @@ def subclasses(base: type) -> list[type[BaseModel]]:
 
 
 def test_specs_are_frozen_strict_and_closed():
-    specs = [spec for base in (MixerSpec, Task, Spec) for spec in subclasses(base)] + [NetworkSpec]
+    specs = [spec for base in (MixerSpec, ArchitectureSpec, HybridSpec, Task, Spec) for spec in subclasses(base)]
+    specs += [SharedNetworkSpec, NativeNetworkSpec]
     for spec in specs:
         config = spec.model_config
         assert config["frozen"], spec
@@ -71,8 +74,17 @@ def test_specs_are_frozen_strict_and_closed():
 def test_fields_that_decide_a_result_have_no_default():
     from workflow.runs import EvaluationSpec, OptimizerSpec, ProfilingRun, ReferenceRun, TrainingRun
 
-    runs = [TrainingRun, ProfilingRun, ReferenceRun, OptimizerSpec, EvaluationSpec, NetworkSpec]
-    for spec in runs + subclasses(MixerSpec) + subclasses(Task):
+    runs = [
+        TrainingRun,
+        ProfilingRun,
+        ReferenceRun,
+        OptimizerSpec,
+        EvaluationSpec,
+        SharedNetworkSpec,
+        NativeNetworkSpec,
+    ]
+    models = [spec for base in (MixerSpec, ArchitectureSpec, HybridSpec) for spec in subclasses(base)]
+    for spec in runs + models + subclasses(Task):
         assert all(field.is_required() for field in spec.model_fields.values()), spec
 
 

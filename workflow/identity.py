@@ -6,6 +6,8 @@ import hashlib
 import inspect
 from pathlib import Path
 
+from models import Architecture, Mixer
+from models.hybrid import HybridSpec
 from workflow.runs import ProfilingRun, ReferenceRun, Run, TrainingRun
 
 _ROOT = Path(__file__).parent.parent
@@ -62,7 +64,7 @@ def _deciding_files(run: Run) -> list[Path]:
     found: set[Path] = set()
     waiting = [_ROOT / name for name in _DECIDING[run.kind]]
     if isinstance(run, TrainingRun | ProfilingRun):
-        waiting.append(Path(inspect.getfile(type(run.network.mixer))))
+        waiting += _specified(run.network.mixer)
     if isinstance(run, TrainingRun | ReferenceRun):
         waiting.append(Path(inspect.getfile(type(run.task))))
     while waiting:
@@ -71,6 +73,13 @@ def _deciding_files(run: Run) -> list[Path]:
             found.add(path)
             waiting += _imports(path)
     return sorted(found)
+
+
+def _specified(mixer: Mixer | Architecture) -> list[Path]:
+    """Returns the files of a mixer or architecture: for a hybrid its own and those of its pattern."""
+    if isinstance(mixer, HybridSpec):
+        return [Path(inspect.getfile(HybridSpec)), *(path for part in mixer.pattern for path in _specified(part))]
+    return [Path(inspect.getfile(type(mixer)))]
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from models.mixer import UnsupportedKernel
 from workflow.results import Status
 
 
@@ -52,9 +53,14 @@ def in_process(function: Callable[..., Any], *arguments: Any, timeout_seconds: f
 
 
 def attempt(function: Callable[..., Any], *arguments: Any) -> Answer:
-    """Returns what `function(*arguments)` returns in this process; running out of memory is an answer, not an error."""
+    """Returns what `function(*arguments)` returns in this process.
+
+    Running out of memory, and a fused kernel that cannot run here, are answers, not errors.
+    """
     try:
         return Answer("finished", "", function(*arguments))
+    except UnsupportedKernel as error:
+        return Answer("unsupported", str(error), None)
     except (MemoryError, torch.OutOfMemoryError) as error:
         return Answer("out_of_memory", str(error).split("\n")[0], None)
     except RuntimeError as error:

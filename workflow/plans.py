@@ -16,6 +16,8 @@ from workflow.runs import ReferenceRun, Run, RunFile, Selected, Spec, TrainingRu
 FOLDER = Path(__file__).parent / "experiments"
 SCALES = ("smoke", "quick", "paper")
 
+_TAGS = ("run", "training", "profiling", "reference", "shared", "native")  # in a problem's path, but no fields of a run
+
 Role = Literal["tune", "confirm", "profile", "reference"]
 Tree = dict[str, Any]  # nested settings as an experiment file writes them
 Axes = dict[str, list[Any]]  # dotted path, or several joined by ", " and varied together -> values
@@ -163,6 +165,11 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
         task = confirming[0].model_dump(mode="json")["task"]
         reference = {"kind": "reference", "task": task, "examples": spec.reference_examples}
         _add(runs, "reference", [run_at(reference, {}, where=where)])
+    if len({planned.run.network.block for planned in runs.values() if not isinstance(planned.run, ReferenceRun)}) > 1:
+        raise ValueError(
+            f"{where}: network.block is shared in some runs and native in others, which are not to be compared: "
+            "give each an experiment of its own"
+        )
     varied = tuple(path for key in grid for path in key.split(", "))
     return Plan(
         experiment, scale, " ".join(spec.question.split()), spec.figures, varied, tuple(tuned), tuple(runs.values())
@@ -258,7 +265,7 @@ def _merged(tree: Tree, change: Tree) -> Tree:
 def _first_problem(error: ValidationError) -> str:
     """Returns the first thing wrong, in one line: the field and the remedy."""
     problem = error.errors()[0]
-    path = ".".join(str(part) for part in problem["loc"] if part not in ("run", "training", "profiling", "reference"))
+    path = ".".join(str(part) for part in problem["loc"] if part not in _TAGS)
     message = problem["msg"].removeprefix("Value error, ")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return f"{path}: {message}{more}" if path else f"{message}{more}"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from pydantic import ValidationError
 
+from models.mixer import UnsupportedKernel
 from workflow.checkpoints import Checkpoint
 from workflow.identity import run_id
 from workflow.progress import Progress
@@ -99,5 +100,5 @@ def main(kind: type[Run], execute: Execute) -> None:
         torch.set_num_threads(1)
     try:
         serve(arguments.folders, kind=kind, execute=execute, watched=arguments.watch)
-    except ValueError as error:
+    except (ValueError, UnsupportedKernel) as error:
         sys.exit(f"error: {error}")

@@ -1,5 +1,6 @@
 """How things look and what they are called, the same in every figure and table."""
 
+import json
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -67,6 +68,11 @@ STYLES: dict[str, Style] = {
     "mamba2": Style("Mamba-2", "#009E73", "^", (0, (4, 1.2, 1, 1.2))),
     "gated-deltanet": Style("Gated DeltaNet", "#000000", "P", (0, (8, 1.2, 2, 1.2))),
     "lstm": Style("LSTM", "#CC79A7", "p", (0, (1, 1.2))),
+    "hybrid": Style("Hybrid", "#999999", "X", (0, (2, 1.2))),
+    # Architectures in their own blocks, which no figure shows beside the mixers above.
+    "llama": Style("Llama", "#0072B2", "o", (0, ())),
+    "xlstm": Style("xLSTM", "#D55E00", "s", (0, (6, 1.2))),
+    "xlstm-7b": Style("xLSTM 7B", "#E69F00", "D", (0, (3, 1.2))),
 }
 
 
@@ -171,6 +177,8 @@ def setting(field: str, value: Hashable) -> str:
     said = words(field).removesuffix(" dim").removesuffix(" size")
     if isinstance(value, bool | np.bool_):
         return said if value else f"no {said}"
+    if isinstance(value, str) and field.endswith(".pattern"):
+        return " + ".join(STYLES[part["name"]].label for part in json.loads(value))
     if isinstance(value, str):
         return words(value)
     return f"{said} {number(float(value))}"

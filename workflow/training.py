@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.mixer import state_bytes
+from models.mixer import UnsupportedKernel, state_bytes
 from models.network import Network
 from workflow.checkpoints import Checkpoint
 from workflow.evaluation import autocast, by_position, labelled_logits, measurements, scores, to_device
@@ -136,10 +136,15 @@ def _cost(
 
 
 def execute(desk: Desk, run: TrainingRun) -> Outcome:
-    """Returns the outcome of a run at its desk; running out of memory is one of them."""
+    """Returns the outcome of a run at its desk; running out of memory is one of them.
+
+    UnsupportedKernel if this machine lacks the kernel: that says nothing about the architecture, so it is no outcome.
+    """
     rate = desk.learning_rate(run)
     training = partial(train, learning_rate=rate, device=desk.device, checkpoint=desk.checkpoint, watch=desk.watch)
     answer = attempt(training, run)
+    if answer.status == "unsupported":
+        raise UnsupportedKernel(answer.detail)
     return answer.value if answer.status == "finished" else Outcome(answer.status, answer.detail, ())
 
 

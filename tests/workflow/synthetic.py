@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from models.mixer import state_bytes
-from models.network import NetworkSpec
+from models.network import NativeNetworkSpec, SharedNetworkSpec
 from workflow.plans import Plan, Planned, plan_of, write_plan
 from workflow.provenance import Provenance
 from workflow.results import Measurement, Result, Status, write
@@ -24,16 +24,18 @@ figures:
 base:
   kind: training
   task: {name: recall, length: 32, vocabulary: 64, pairs: 4, fillers: 1, power: 0.01}
-  network: {block: shared, width: 16, depth: 1, convolution: 4, feedforward: 0}
+  network: {block: shared, width: 16, depth: 1, positions: 0, convolution: 4, feedforward: 0}
   optimizer:
     {final_rate: 0.1, warmup_steps: 1, steps: 4, batch_size: 2, weight_decay: 0.1, beta2: 0.98, gradient_clip: 1.0}
   evaluation: {every_steps: 2, batches: 1, stop_accuracy: null, lengths: []}
   precision: float32
 grid:
   network.mixer:
-    - {name: attention, heads: 1, rotary_base: 10000.0}
-    - {name: mlstm, heads: 1, key_dim: 4, chunk: 16}
-    - {name: mlstm, heads: 1, key_dim: 16, chunk: 16}
+    - {name: attention, heads: 1, key_value_heads: 1, window: null, rotary_base: 10000.0, kernel: sdpa}
+    - &mlstm
+      {name: mlstm, heads: 1, key_dim: 4, chunk: 16, kernel: torch, gates: {input: exp, normaliser: true,
+        input_from: token, forget_from: token, input_bias: [0.0, 0.1], forget_bias: [3.0, 6.0], cap: null}}
+    - {<<: *mlstm, key_dim: 16}
   task.pairs: [4, 8]
 tune:
   at: {task.pairs: 4}
@@ -43,7 +45,15 @@ reference_examples: 16
 scales: {quick: {}}
 """
 
-_SKILL = {"attention": 0.97, "mlstm": 0.9, "mamba2": 0.78, "slstm": 0.55, "lstm": 0.35}
+_SKILL = {
+    "attention": 0.97,
+    "mlstm": 0.9,
+    "gated-deltanet": 0.84,
+    "mamba2": 0.78,
+    "mamba": 0.66,
+    "slstm": 0.55,
+    "lstm": 0.35,
+}
 MADE = Provenance(
     commit="0123456789ab",
     machine="a1b2c3d4",
@@ -182,7 +192,7 @@ def _referenced(run: ReferenceRun) -> list[Measurement]:
 
 
 @functools.cache
-def _sizes(spec: NetworkSpec, vocabulary: int, lengths: Iterable[int]) -> list[Measurement]:
+def _sizes(spec: SharedNetworkSpec | NativeNetworkSpec, vocabulary: int, lengths: Iterable[int]) -> list[Measurement]:
     with torch.device("meta"):
         network = spec.build(vocabulary)
     parameters = sum(parameter.numel() for parameter in network.parameters())

@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,7 @@ import pytest
 from matplotlib import rc_context
 from matplotlib.colors import to_rgb
 
-from models import Mixer
+from tests.models.rows import ARCHITECTURES, MIXERS
 from tests.workflow.synthetic import RECALL, failing, leave_results, recall_plan
 from workflow import plans
 from workflow.captions import answer
@@ -31,7 +30,7 @@ figures:
   time: {y: seconds, x: length, panels: phase}
 base:
   kind: profiling
-  network: {block: shared, width: 16, depth: 1, convolution: 4, feedforward: 0}
+  network: {block: shared, width: 16, depth: 1, positions: 0, convolution: 4, feedforward: 0}
   vocabulary: 64
   batch: 1
   precision: float32
@@ -41,7 +40,7 @@ base:
   timeout_seconds: 60.0
 grid:
   network.mixer:
-    - {name: attention, heads: 1, rotary_base: 10000.0}
+    - {name: attention, heads: 1, key_value_heads: 1, window: null, rotary_base: 10000.0, kernel: sdpa}
     - {name: lstm, hidden: 16}
   phase: [train_step, decode]
   length: [16, 32, 64]
@@ -74,17 +73,15 @@ def luminance(colour: str) -> float:
     return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
 
 
-def test_every_architecture_has_a_style():
-    union = get_args(Mixer)[0]
-    names = [get_args(spec.model_fields["name"].annotation)[0] for spec in get_args(union)]
-    assert set(names) <= set(STYLES)
+@pytest.mark.parametrize("rows", [MIXERS, ARCHITECTURES], ids=["mixers", "native"])
+def test_no_two_architectures_look_alike_even_without_colour(rows):
+    styles = [STYLES[name] for name in {row.name for row in rows.values()} | {"hybrid"}]
+    assert len({style.marker for style in styles}) == len({style.dash for style in styles}) == len(styles)
+    assert len({style.colour for style in styles}) == len(styles)
 
 
-def test_no_two_architectures_look_alike_even_without_colour():
-    looks = [(style.marker, style.dash) for style in STYLES.values()]
-    assert len({marker for marker, _ in looks}) == len({dash for _, dash in looks}) == len(STYLES)
-    assert len({style.colour for style in STYLES.values()}) == len(STYLES)
-    assert max(luminance(style.colour) for style in STYLES.values()) < 0.5  # visible on white paper
+def test_every_style_is_visible_on_white_paper():
+    assert max(luminance(style.colour) for style in STYLES.values()) < 0.5
 
 
 def test_text_is_large_enough_to_read():

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.models.rows import settings
 from workflow.identity import group_id, run_id
-from workflow.plans import plan
+from workflow.plans import plan, run_at
 from workflow.runs import ReferenceRun, Run, RunFile
 
 ROOT = Path(__file__).parent.parent.parent
@@ -24,6 +25,10 @@ RUNS = {
     for name in ("recall", "cost")
     for planned in plan(name, scale="smoke").runs
 }
+HYBRID = {"name": "hybrid", "pattern": [settings("mamba2", {}), settings("slstm", {})]}
+RUNS["training of hybrid"] = run_at(
+    RUNS["training of lstm"].model_dump(mode="json"), {"network.mixer": HYBRID}, where="test"
+)
 PROGRAM = """
 import json, sys
 from workflow.identity import run_id
@@ -75,6 +80,13 @@ def test_a_change_in_one_mixer_moves_its_own_runs_only(copy):
     with (copy / "models" / "lstm.py").open("a", encoding="utf-8") as file:
         file.write("\nCHANGED = True\n")
     assert changed(copy) == {"training of lstm", "profiling of lstm"}
+
+
+@pytest.mark.parametrize("file", ["hybrid", "mamba2", "slstm"])
+def test_a_hybrid_is_named_after_the_code_of_all_its_parts(copy, file):
+    with (copy / "models" / f"{file}.py").open("a", encoding="utf-8") as opened:
+        opened.write("\nCHANGED = True\n")
+    assert "training of hybrid" in changed(copy)
 
 
 def test_a_change_in_the_task_moves_what_is_trained_or_scored_on_it(copy):

@@ -5,16 +5,25 @@ import json
 import pytest
 import yaml
 
+from tests.models.rows import ARCHITECTURES, settings
 from workflow.plans import SCALES, cohorts, experiment_names, needs, plan, plan_of, write_plan
 from workflow.runs import RunFile, Selected, TrainingRun
 
+SHARED = {"block": "shared", "width": 8, "depth": 1, "positions": 0, "convolution": 4, "feedforward": 0}
+NATIVE = {
+    "block": "native",
+    "width": 8,
+    "depth": 1,
+    "tied": False,
+    "mixer": ARCHITECTURES["llama"].model_dump(mode="json"),
+}
 EXPERIMENT = {
     "question": "How much?",
     "figures": {"pairs": {"y": "accuracy", "x": "task.pairs"}},
     "base": {
         "kind": "training",
         "task": {"name": "recall", "length": 32, "vocabulary": 64, "pairs": 4, "fillers": 1, "power": 0.01},
-        "network": {"block": "shared", "width": 8, "depth": 1, "convolution": 4, "feedforward": 0},
+        "network": SHARED,
         "optimizer": {
             "final_rate": 0.1,
             "warmup_steps": 1,
@@ -28,7 +37,7 @@ EXPERIMENT = {
         "precision": "float32",
     },
     "grid": {
-        "network.mixer": [{"name": "lstm", "hidden": 8}, {"name": "attention", "heads": 1, "rotary_base": 100.0}],
+        "network.mixer": [{"name": "lstm", "hidden": 8}, settings("attention", {})],
         "task.pairs": [2, 4, 8],
     },
     "tune": {"at": {"task.pairs": 4}, "grid": {"optimizer.learning_rate": [0.001, 0.01], "seed": [0]}},
@@ -134,6 +143,11 @@ def test_axes_that_go_together_vary_together():
         ("base.task.length", 8, "pairs"),
         ("base.network.width", -8, "width"),
         ("base.network.mixer", {"name": "mlstn"}, "mlstn"),
+        (
+            "grid",
+            {"network": [SHARED | {"mixer": settings("lstm", {})}, NATIVE], "task.pairs": [2]},
+            "network.block is shared in some runs and native in others",
+        ),
         ("confirm.seed", [0, 1], "confirm.seed must share no seed"),
         ("qestion", "What?", "qestion"),
     ],

@@ -5,7 +5,8 @@ import time
 import pytest
 import torch
 
-from models.network import NetworkSpec
+from models.network import SharedNetworkSpec
+from tests.models.rows import ARCHITECTURES, settings
 from workflow.isolation import in_process
 from workflow.memory import forget_peak, peak_bytes, used_bytes
 from workflow.plans import run_at
@@ -14,16 +15,26 @@ from workflow.runs import ProfilingRun
 
 CPU = torch.device("cpu")
 MIXERS = [
-    {"name": "attention", "heads": 1, "rotary_base": 100.0},
-    {"name": "mlstm", "heads": 1, "key_dim": 8, "chunk": 16},
-    {"name": "slstm", "heads": 2, "recurrent_init": "zeros"},
-    {"name": "mamba2", "heads": 2, "state_dim": 4, "expand": 1, "chunk": 16},
-    {"name": "lstm", "hidden": 16},
+    settings("attention", {"heads": 1, "key_value_heads": 1}),
+    settings("mlstm", {"heads": 1, "key_dim": 8, "chunk": 16}),
+    settings("slstm", {}),
+    settings("mamba", {}),
+    settings("mamba2", {"heads": 2, "chunk": 16}),
+    settings("gated-deltanet", {}),
+    settings("lstm", {"hidden": 16}),
 ]
 BASE = {
     "kind": "profiling",
     "phase": "prefill",
-    "network": {"block": "shared", "width": 16, "depth": 1, "convolution": 4, "feedforward": 0, "mixer": MIXERS[0]},
+    "network": {
+        "block": "shared",
+        "width": 16,
+        "depth": 1,
+        "positions": 0,
+        "convolution": 4,
+        "feedforward": 0,
+        "mixer": MIXERS[0],
+    },
     "vocabulary": 16,
     "batch": 2,
     "length": 8,
@@ -135,9 +146,24 @@ def test_a_point_that_fails_leaves_a_status_and_no_number():
     assert outcome.measurements == ()
 
 
+def test_a_kernel_that_cannot_run_here_leaves_a_status_that_says_why():
+    outcome = profile(run_of({"network.mixer": settings("mamba2", {"kernel": "mamba-ssm"})}))
+    assert outcome.status == "unsupported"
+    assert "mamba-ssm" in outcome.detail
+    assert outcome.measurements == ()
+
+
+@pytest.mark.parametrize("name", ["llama", "xlstm-mixed"])
+def test_a_native_network_is_profiled_as_any(name):
+    mixer = ARCHITECTURES[name].model_dump(mode="json")
+    native = {"block": "native", "width": 8, "depth": 2, "tied": True, "mixer": mixer}
+    outcome = profile(run_of({"network": native, "phase": "train_step"}))
+    assert outcome.status == "finished"
+
+
 def test_the_network_is_the_one_of_the_specification():
     run = run_of()
-    assert isinstance(run.network, NetworkSpec)
+    assert isinstance(run.network, SharedNetworkSpec)
     outcome = profile(run)
     (parameters,) = [row.value for row in outcome.measurements if row.name == "parameters"]
     assert parameters == sum(p.numel() for p in run.network.build(run.vocabulary).parameters())

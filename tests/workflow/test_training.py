@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.mixer import UnsupportedKernel
 from tasks.task import IGNORE, Batch
+from tests.models.rows import settings
 from workflow.checkpoints import Checkpoint
 from workflow.evaluation import labelled_logits, scores
 from workflow.plans import run_at
@@ -32,9 +34,10 @@ BASE = {
         "block": "shared",
         "width": 16,
         "depth": 1,
+        "positions": 0,
         "convolution": 4,
         "feedforward": 0,
-        "mixer": {"name": "mlstm", "heads": 1, "key_dim": 8, "chunk": 16},
+        "mixer": settings("mlstm", {"heads": 1, "key_dim": 8, "chunk": 16}),
     },
     "optimizer": {
         "learning_rate": 0.01,
@@ -71,16 +74,9 @@ class Cut(Exception):
     pass
 
 
-@pytest.mark.parametrize("mixer", ["attention", "mlstm", "slstm", "mamba2", "lstm"])
+@pytest.mark.parametrize("mixer", ["attention", "mlstm", "slstm", "mamba", "mamba2", "gated-deltanet", "lstm"])
 def test_a_cut_run_ends_in_the_bits_of_an_undisturbed_one(tmp_path, monkeypatch, mixer):
-    fields = {
-        "attention": {"heads": 1, "rotary_base": 100.0},
-        "mlstm": {"heads": 1, "key_dim": 8, "chunk": 8},
-        "slstm": {"heads": 2, "recurrent_init": "normal"},
-        "mamba2": {"heads": 2, "state_dim": 4, "expand": 1, "chunk": 8},
-        "lstm": {"hidden": 8},
-    }
-    run = run_of({"network.mixer": {"name": mixer} | fields[mixer]})
+    run = run_of({"network.mixer": settings(mixer, {})})
     undisturbed = train_it(run, tmp_path)
     monkeypatch.setattr("workflow.checkpoints._SECONDS_BETWEEN", 0.0)
 
@@ -335,3 +331,11 @@ def test_a_process_killed_at_any_moment_leaves_nothing_half_and_is_continued_to_
     assert resumed.provenance.resumed > 0
     assert resumed.measurements == whole.measurements
     assert not (killed / "checkpoint.pt").exists()
+
+
+def test_a_kernel_that_this_machine_lacks_is_an_error_and_no_outcome(tmp_path):
+    run = run_of({"network.mixer": settings("mamba2", {"kernel": "mamba-ssm"})})
+    write(tmp_path / "run.json", RunFile(run=run).model_dump_json())
+    with pytest.raises(UnsupportedKernel, match="mamba-ssm"):
+        serve([tmp_path], kind=TrainingRun, execute=execute, watched=None)
+    assert not (tmp_path / "result.json").exists()

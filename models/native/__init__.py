@@ -1,0 +1,1 @@
+"""Each paper's own residual block, with its published initialisation."""
