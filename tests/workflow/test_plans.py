@@ -170,5 +170,5 @@ def test_what_is_wrong_is_told_in_one_line_before_any_run(path, value, told):
 def test_unknown_names_are_told_with_the_known_ones():
     with pytest.raises(ValueError, match="choose one of smoke, quick, paper"):
         plan("recall", scale="large")
-    with pytest.raises(ValueError, match="choose one of cost, language-modeling, recall, state-tracking"):
+    with pytest.raises(ValueError, match="choose one of cost, language-modeling, native-cost, recall, state-tracking"):
         plan("recal", scale="smoke")
