@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent
-TOY = {"labelled_positions.py": ["--vocabulary", "64", "--length", "16", "--pairs", "2", "--rounds", "1"]}
+TOY = {
+    "labelled_positions.py": ["--vocabulary", "64", "--length", "16", "--pairs", "2", "--rounds", "1"],
+    "native_blocks.py": ["--width", "64", "--length", "64", "--batch", "1", "--rounds", "1"],
+}
 
 
 @pytest.mark.parametrize(
