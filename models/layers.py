@@ -1,8 +1,7 @@
 """Pieces that two or more mixers share."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -73,14 +72,10 @@ class RootMeanSquare(torch.autograd.Function):
         return dx_BTW, dweight_W, None
 
 
-@contextmanager
-def operand_precision(device: torch.device) -> Iterator[None]:
+def operand_precision(device: torch.device) -> AbstractContextManager[object]:
     """Suspends autocast: inside, a product has the type of its factors, so that a float32 recurrence stays float32."""
-    if torch.amp.is_autocast_available(device.type):
-        with torch.autocast(device.type, enabled=False):
-            yield
-    else:  # the meta device
-        yield
+    active = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+    return torch.autocast(device.type, enabled=False) if active else nullcontext()
 
 
 def channels_per_head(width: int, *, heads: int) -> int:

@@ -11,6 +11,7 @@ import pytest
 FOLDER = Path(__file__).parent
 TOY = {
     "labelled_positions.py": ["--vocabulary", "64", "--length", "16", "--pairs", "2", "--rounds", "1"],
+    "fused_kernels.py": ["--width", "128", "--length", "32", "--batch", "1", "--rounds", "1"],
     "native_blocks.py": ["--width", "64", "--length", "64", "--batch", "1", "--rounds", "1"],
 }
 
@@ -19,7 +20,7 @@ TOY = {
     "script", sorted(path.name for path in FOLDER.glob("*.py") if not path.name.startswith("test_"))
 )
 def test_a_benchmark_prints_a_ratio(script):
-    environment = os.environ | {"PYTHONPATH": str(FOLDER.parent.parent)}
+    environment = os.environ | {"PYTHONPATH": str(FOLDER.parent.parent), "TRITON_INTERPRET": "0"}
     command = [sys.executable, str(FOLDER / script), *TOY[script]]
     told = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert re.search(r"ratio \d+\.\d", told.stdout)

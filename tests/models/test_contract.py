@@ -199,16 +199,17 @@ def test_stated_flops_are_those_counted(case, time):
 
 
 @every_case
-def test_a_state_has_the_size_that_the_meta_device_foretells(case):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+def test_a_state_has_the_size_that_the_meta_device_foretells(case, dtype):
     def bytes_for(mixer: SequenceMixer, time: int, device: str) -> int:
-        x_BTW = torch.zeros(BATCH, time, WIDTH, device=device)
+        x_BTW = torch.zeros(BATCH, time, WIDTH, device=device, dtype=dtype)
         _, state = mixer.prefill(x_BTW, mixer.initial_state(BATCH, time))
         assert state_bytes(state) == state_bytes(mixer.initial_state(BATCH, time))
         return state_bytes(state)
 
     with torch.device("meta"):
-        planned = case.build()
-    real = case.build()
+        planned = case.build().to(dtype)
+    real = case.build().to(dtype)
     found = [bytes_for(real, time, "cpu") for time in (3, 5, 7)]
     assert found == [bytes_for(planned, time, "meta") for time in (3, 5, 7)]
     assert found[2] - found[1] == found[1] - found[0]
