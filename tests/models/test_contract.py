@@ -20,6 +20,7 @@ from models.hybrid import HybridSpec
 from models.mixer import MixerSpec, SequenceMixer, state_bytes, state_tensors
 from models.native.architecture import ArchitectureSpec
 from tests.models.rows import ARCHITECTURES, GROWING, MIXERS
+from tests.models.weights import perturbed
 
 WIDTH, BATCH, TIME = 8, 2, 11  # the time is no multiple of the chunk, and takes three of them
 
@@ -74,10 +75,7 @@ def trained(case: Case) -> SequenceMixer:
     """In float64, with weights as random as after training: nothing is zero, one or equal by its initialisation."""
     torch.manual_seed(1)
     mixer = case.build().double()
-    with torch.no_grad():
-        for parameter in mixer.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.5)
-    return mixer
+    return perturbed(mixer, deviation=0.5)
 
 
 def tokens(time: int = TIME) -> Tensor:

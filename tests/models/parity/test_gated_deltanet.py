@@ -7,7 +7,6 @@ negative eigenvalues. Its drawn weights are not the released ones and are not co
 """
 
 import sys
-from typing import Any
 
 import pytest
 import torch
@@ -17,6 +16,8 @@ from transformers import Cache, DynamicCache, Qwen3NextConfig
 from models.block import Block
 from models.native.gated_deltanet import DEVIATION, EPSILON, GatedDeltaNetArchitectureSpec
 from models.network import NativeNetworkSpec, Network
+from tests.models.parity.precision import Doubled
+from tests.models.weights import perturbed
 
 with (
     pytest.MonkeyPatch.context() as hidden
@@ -27,13 +28,6 @@ with (
 
 WIDTH, DEPTH, VOCABULARY, BATCH, TIME, FEEDFORWARD = 12, 2, 13, 2, 70, 20  # the official chunk is of 64 tokens
 HEADS, KEY_DIM, VALUE_DIM, CONVOLUTION = 2, 3, 5, 4
-
-
-class Doubled:
-    """The module torch, but for float32, in whose place stands float64."""
-
-    def __getattr__(self, name: str) -> Any:
-        return torch.float64 if name == "float32" else getattr(torch, name)
 
 
 @pytest.fixture(params=["float32", "float64"])
@@ -80,9 +74,8 @@ def theirs() -> nn.Module:
         use_cache=False,
     )
     model = official.Qwen3NextForCausalLM(config).double()
+    perturbed(model, deviation=0.2)
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.2)
         for layer in model.model.layers:
             layer.linear_attn.A_log.sub_(5)  # so that memories outlast chunks, as after the released initialisation
     return model

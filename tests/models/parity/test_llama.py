@@ -4,7 +4,7 @@ Transformers computes norms, rotary angles and the softmax in float32 whatever t
 for float32, so that nothing but the order of sums is left to tell the two apart.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -15,6 +15,8 @@ from transformers.models.mistral import modeling_mistral
 
 from models.native.llama import EPSILON, LlamaSpec
 from models.network import NativeNetworkSpec, Network
+from tests.models.parity.precision import Doubled
+from tests.models.weights import perturbed
 
 WIDTH, DEPTH, HIDDEN, VOCABULARY, BATCH, TIME = 16, 2, 24, 13, 2, 11
 
@@ -37,13 +39,6 @@ CASES = [
 ]
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
-
-
-class Doubled:
-    """The module torch, but for float32, in whose place stands float64."""
-
-    def __getattr__(self, name: str) -> Any:
-        return torch.float64 if name in ("float", "float32") else getattr(torch, name)
 
 
 @pytest.fixture(autouse=True)
@@ -69,10 +64,7 @@ def ours(case: Case) -> Network:
     torch.manual_seed(1)
     network_spec = NativeNetworkSpec(block="native", width=WIDTH, depth=DEPTH, tied=case.tied, mixer=spec(case))
     network = network_spec.build(VOCABULARY).double()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.2)
-    return network
+    return perturbed(network, deviation=0.2)
 
 
 def theirs(case: Case) -> PreTrainedModel:

@@ -7,7 +7,7 @@ Mamba-2's A at -1, -2, ... -heads.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -20,6 +20,8 @@ from models.block import Block
 from models.native.mamba import DEVIATION, EPSILON, MambaArchitectureSpec
 from models.native.mamba2 import Mamba2ArchitectureSpec
 from models.network import NativeNetworkSpec, Network
+from tests.models.parity.precision import Doubled
+from tests.models.weights import perturbed
 
 WIDTH, DEPTH, VOCABULARY, BATCH, TIME = 12, 2, 13, 2, 11
 HEADS, STATE_DIM, EXPAND, RANK = 4, 3, 2, 2
@@ -41,13 +43,6 @@ CASES = [
 ]
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
-
-
-class Doubled:
-    """The module torch, but for float32, in whose place stands float64."""
-
-    def __getattr__(self, name: str) -> Any:
-        return torch.float64 if name == "float32" else getattr(torch, name)
 
 
 @pytest.fixture(autouse=True)
@@ -84,10 +79,7 @@ def ours(case: Case) -> Network:
     torch.manual_seed(1)
     network_spec = NativeNetworkSpec(block="native", width=WIDTH, depth=DEPTH, tied=case.tied, mixer=spec(case))
     network = network_spec.build(VOCABULARY).double()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.2)
-    return network
+    return perturbed(network, deviation=0.2)
 
 
 def theirs(case: Case) -> PreTrainedModel:

@@ -28,6 +28,7 @@ import models.mlstm_cell
 from models.native.xlstm import XLSTMSpec
 from models.network import NativeNetworkSpec, Network
 from tests.models.rows import MLSTM_GATES
+from tests.models.weights import perturbed
 
 WIDTH, HEADS, VOCABULARY, BATCH, TIME = 32, 4, 13, 2, 11
 INNER = FEEDFORWARD = 64  # 2 * width, and 1.3 * width up to a multiple of 64
@@ -177,9 +178,8 @@ def pair(case: Case, *, epsilon: float) -> tuple[Network, xLSTMLMModel]:
     """Both in float64, with the same weights, as random as after training."""
     torch.manual_seed(1)
     network, official = ours(case).double(), theirs(case).double()
+    perturbed(official, deviation=0.2)
     with torch.no_grad():
-        for parameter in official.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.2)
         weights = as_ours({name: value.detach() for name, value in official.named_parameters()}, one=1.0)
         assert set(weights) == set(parameters(network))
         for name, parameter in network.named_parameters():

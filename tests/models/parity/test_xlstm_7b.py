@@ -5,7 +5,6 @@ would also call the package for everything inside if it found it: hidden from it
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from xlstm.xlstm_large.model import xLSTMLarge, xLSTMLargeConfig
 from models.mlstm_gates import MLSTMGates
 from models.native.xlstm_7b import XLSTM7BSpec
 from models.network import NativeNetworkSpec, Network
+from tests.models.parity.precision import Doubled
 
 with pytest.MonkeyPatch.context() as patch:
     patch.setattr("transformers.utils.is_xlstm_available", lambda: False)
@@ -35,13 +35,6 @@ GATES = MLSTMGates(
     forget_bias=(3.0, 6.0),
     cap=15.0,
 )
-
-
-class Doubled:
-    """The module torch, but for float32, in whose place stands float64."""
-
-    def __getattr__(self, name: str) -> Any:
-        return torch.float64 if name == "float32" else getattr(torch, name)
 
 
 def transformers(epsilon: float) -> nn.Module:
