@@ -32,7 +32,7 @@ ENDED = {
 
 def caption(figure: Figure, *, plan: PlanFile, points: Points) -> str:
     """Returns what is plotted, over what, from how many runs, what the intervals are, and what failed."""
-    measured = f"{points.y.name}{_over(figure, points)}{_where(figure)}, by {_what_differs(figure)}"
+    measured = f"{points.y.name}{_over(figure, points)}{_where(figure)}, by {_what_differs(figure, points)}"
     parts = [f"{sentence(measured)}.", _marks(points), _references(points), _ranges(points), _runs(points, plan=plan)]
     return " ".join(part for part in parts if part)
 
@@ -122,8 +122,8 @@ def _flat(tree: dict[str, object], prefix: str = "") -> dict[str, object]:
     return found
 
 
-def _what_differs(figure: Figure) -> str:
-    return "mixer" if figure.panels is None else f"mixer, one panel per {words(figure.panels)}"
+def _what_differs(figure: Figure, points: Points) -> str:
+    return points.compared if figure.panels is None else f"{points.compared}, one panel per {words(figure.panels)}"
 
 
 def _marks(points: Points) -> str:

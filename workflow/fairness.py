@@ -5,8 +5,8 @@ import pandas as pd
 from workflow.confirmations import confirmations
 from workflow.measurements import RATE, TUNED_BY, field_columns
 from workflow.plans import PlanFile
-from workflow.points import Labels, columns_of, own_length
-from workflow.styles import DASH, number, quantity
+from workflow.points import Labels, columns_of, compared, own_length
+from workflow.styles import DASH, number, quantity, sentence
 from workflow.tuning import tuning
 
 
@@ -23,7 +23,7 @@ def fairness_rows(
         columns |= _choice(label.put_on(tuning(measurements, rates=plan.tuned)))
     rows = [[name, *(column.get(name, DASH) for column in columns.values())] for name in label.looks]
     return (
-        ["Mixer", *columns],
+        [sentence(compared(shown)), *columns],
         rows,
         "A range is over the settings of the task." if any(DASH in "".join(r[1:]) for r in rows) else "",
     )

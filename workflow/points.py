@@ -34,6 +34,7 @@ class Points(NamedTuple):
     x: Quantity
     y: Quantity
     named: bool  # x is a name, not a number
+    compared: str  # what the lines are: mixers, or architectures
 
     @property
     def crowded(self) -> bool:
@@ -81,6 +82,7 @@ def points(figure: Figure, *, plan: PlanFile, estimates: pd.DataFrame, measureme
             figure.y, unit=units[figure.y], values=rows["value"], split=split if isinstance(split, str) else None
         ),
         named=named,
+        compared=compared(rows),
     )
 
 
@@ -123,6 +125,11 @@ def _series_fields(figure: Figure, plan: PlanFile, rows: pd.DataFrame, where: di
     undecided = [column for column in varied if any(group[column].nunique(dropna=False) > 1 for _, group in groups)]
     kept = dict.fromkeys([*columns_of(rows, _MIXER), *undecided])
     return [column for column in kept if column not in placed and column not in where]
+
+
+def compared(rows: pd.DataFrame) -> str:
+    """Returns what is compared: mixers in the shared block, architectures in blocks of their own."""
+    return "architecture" if (rows["network.block"] == "native").all() else "mixer"
 
 
 def columns_of(rows: pd.DataFrame, path: str | None) -> list[str]:

@@ -64,10 +64,9 @@ def tables_of(plan: PlanFile, *, estimates: pd.DataFrame, measurements: pd.DataF
 
 def score_table(figure: Figure, *, shown: Points) -> Table:
     """Returns what a figure shows: a row per panel and line, a column per x or, where each line has its own, one."""
-    rows, names = (
-        shown.estimates,
-        ["Mixer"] if len(shown.panels) == 1 else [sentence(words(figure.panels or "")), "Mixer"],
-    )
+    rows, names = shown.estimates, [sentence(shown.compared)]
+    if len(shown.panels) > 1:
+        names.insert(0, sentence(words(figure.panels or "")))
     across = not shown.named and bool(rows.duplicated(["panel", "series"]).any())
     every = sorted({*rows["x"], *shown.failures["x"].dropna()})
     xs = _thinned(every) if across else []

@@ -6,7 +6,10 @@ import pytest
 
 from tests.workflow.synthetic import failing, recall_plan
 from tests.workflow.test_figures import cost_plan, tables_of
+from workflow.captions import caption
 from workflow.fairness import parameter_mismatch
+from workflow.plans import plan
+from workflow.points import points
 from workflow.tables import Cell, Table, escaped, latex, markdown
 from workflow.tables import tables_of as tables
 
@@ -77,6 +80,16 @@ def test_points_that_did_not_fit_are_named_in_their_cell(tmp_path):
     table = tables(read, estimates=estimated, measurements=measured)["time"]
     assert table.head == ["Phase", "Mixer", "16", "32", "64", "n"]
     assert [row[4].text for row in table.rows if row[1].text == "Attention"] == ["out of memory"] * 2
+
+
+def test_blocks_of_their_own_are_compared_as_architectures(tmp_path):
+    read, estimated, measured = tables_of(plan("native-cost", scale="smoke"), tmp_path)
+    found = tables(read, estimates=estimated, measurements=measured)
+    assert found["time"].head[:2] == ["Phase", "Architecture"]
+    assert found["fairness"].head[0] == "Architecture"
+    figure = read.figures["time"]
+    shown = points(figure, plan=read, estimates=estimated, measurements=measured)
+    assert "by architecture, one panel per phase" in caption(figure, plan=read, points=shown)
 
 
 def test_more_parameters_are_noticed(tmp_path):
