@@ -1,6 +1,6 @@
 """Every fused kernel that runs on this machine against the definition: forward and backward of one layer, in turn.
 
-    python tests/benchmarks/fused_kernels.py --width 1024 --length 2048 --batch 8
+    python -m tests.benchmarks.fused_kernels --width 1024 --length 2048 --batch 8
 
 In bfloat16 autocast on a GPU, in float32 on a CPU. The outputs are compared before anything is timed. Prints the median
 time of both, their ratio (above 1, the kernel is faster), and what share of this machine's ceiling of matrix products the
@@ -22,18 +22,8 @@ from models.mamba import MambaSpec
 from models.mamba2 import Mamba2Spec
 from models.mixer import MixerSpec, SequenceMixer, UnsupportedKernel
 from models.mlstm import MLSTMSpec
-from models.mlstm_gates import MLSTMGates
 from models.slstm import SLSTMSpec
-
-GATES = MLSTMGates(
-    input="exp",
-    normaliser=True,
-    input_from="token",
-    forget_from="token",
-    input_bias=(0.0, 0.1),
-    forget_bias=(3.0, 6.0),
-    cap=None,
-)
+from tests.models.rows import MLSTM_GATES
 
 
 def layers(width: int) -> list[tuple[MixerSpec, list[str]]]:
@@ -42,7 +32,7 @@ def layers(width: int) -> list[tuple[MixerSpec, list[str]]]:
     attention = AttentionSpec(
         name="attention", heads=heads, key_value_heads=heads, window=None, rotary_base=10000.0, kernel="math"
     )
-    mlstm = MLSTMSpec(name="mlstm", heads=4, key_dim=width // 8, gates=GATES, chunk=64, kernel="torch")
+    mlstm = MLSTMSpec(name="mlstm", heads=4, key_dim=width // 8, gates=MLSTM_GATES, chunk=64, kernel="torch")
     slstm = SLSTMSpec(
         name="slstm", heads=4, recurrent_init="normal", input_gate="exp", readout="normalised", kernel="torch"
     )

@@ -1,6 +1,6 @@
 """What it saves to run the head at labelled positions only: a training step's head and loss, both ways, in turn.
 
-    python tests/benchmarks/labelled_positions.py --vocabulary 8192 --length 64 --pairs 4
+    python -m tests.benchmarks.labelled_positions --vocabulary 8192 --length 64 --pairs 4
 
 Prints the median seconds of each way and their ratio; the gradients of both ways are compared first.
 """

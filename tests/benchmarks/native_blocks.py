@@ -1,7 +1,7 @@
 """Our native blocks against the official implementations, as two-block language models of equal size, in turn in one process.
 
-    python tests/benchmarks/native_blocks.py --phase train --length 256 --batch 8
-    python tests/benchmarks/native_blocks.py --phase decode --length 256 --batch 64 --only mamba
+    python -m tests.benchmarks.native_blocks --phase train --length 256 --batch 8
+    python -m tests.benchmarks.native_blocks --phase decode --length 256 --batch 64 --only mamba
 
 Prints for each pair the tokens per second of both, from the fastest of the interleaved rounds, and their ratio: above 1, ours is
 faster. `train` is forward and backward of the mean cross-entropy; `decode` is one token after a prompt of `--length`.
@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from transformers.utils import import_utils
 
 from models.network import NativeNetworkSpec
+from tests.models.rows import MLSTM_7B_GATES, MLSTM_GATES
 
 import_utils.is_xlstm_available = lambda: False  # else transformers' xLSTM would be the other package's
 warnings.filterwarnings("ignore")
@@ -213,9 +214,6 @@ def xlstm_v1(width: int, *, slstm_at: list[int]) -> Contender:
     return Contender(model, model, lambda prompt_BT: step(prompt_BT[:, 0], None), step)
 
 
-GATES = {"input": "exp", "normaliser": True, "input_from": "token", "forget_from": "token", "forget_bias": (3.0, 6.0)}
-
-
 def our_llama(width: int) -> Contender:
     mixer = {
         "name": "llama",
@@ -260,7 +258,7 @@ def our_xlstm_7b(width: int) -> Contender:
         "name": "xlstm-7b",
         "heads": 4,
         "key_dim": width // 8,
-        "gates": GATES | {"input_bias": (-10.0, 0.0), "cap": 15.0},
+        "gates": MLSTM_7B_GATES,
         "feedforward": -(-8 * width // 3 // 64) * 64,
         "chunk": 64,
         "kernel": "torch",
@@ -274,7 +272,7 @@ def our_xlstm(width: int, *, slstm: bool) -> Contender:
         "inner": 2 * width,
         "convolution": 4,
         "block": 4,
-        "gates": GATES | {"input_bias": (0.0, 0.1), "cap": None},
+        "gates": MLSTM_GATES,
         "chunk": 64,
         "kernel": "torch",
     }

@@ -2,11 +2,10 @@
 
 import pytest
 import torch
+import triton
+from triton import language as tl
 
-triton = pytest.importorskip("triton")
-from triton import language as tl  # noqa: E402
-
-from tests.models.kernels.hopper import assert_fits, compiled  # noqa: E402
+from tests.models.kernels.hopper import assert_fits, compiled
 
 
 @triton.jit

@@ -9,8 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-pytest.importorskip("triton")
-
 from models.kernels import slstm
 from models.mixer import UnsupportedKernel
 from models.slstm import SLSTMSpec
