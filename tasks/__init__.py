@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tasks.language import LanguageModeling
-from tasks.parity import Parity
-from tasks.recall import Recall
-from tasks.word_problem import WordProblem
+from tasks.language.modeling import LanguageModeling
+from tasks.memory.recall import Recall
+from tasks.state.parity import Parity
+from tasks.state.word_problem import WordProblem
 
 AnyTask = Annotated[Recall | Parity | WordProblem | LanguageModeling, Field(discriminator="name")]

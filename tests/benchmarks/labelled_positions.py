@@ -12,7 +12,7 @@ import time
 import torch
 from torch.nn import functional as F
 
-from tasks.recall import Recall
+from tasks.memory.recall import Recall
 from tasks.task import IGNORE
 
 

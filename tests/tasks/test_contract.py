@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from tasks import AnyTask
-from tasks.corpora import SOURCES
-from tasks.language import LanguageModeling
-from tasks.parity import Parity
-from tasks.recall import Recall
+from tasks.language.corpora import SOURCES
+from tasks.language.modeling import LanguageModeling
+from tasks.memory.recall import Recall
+from tasks.state.parity import Parity
+from tasks.state.word_problem import WordProblem
 from tasks.task import IGNORE, Batch, SyntheticTask, Task, integers, stream
-from tasks.word_problem import WordProblem
 
 SPLITS = ("train", "validation", "test")
 MEMBERS = get_args(get_args(AnyTask)[0])

@@ -7,10 +7,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tasks.parity import Parity
-from tasks.state_tracking import ELEMENTS, StateTracking, composition, prefix_products
+from tasks.state.parity import Parity
+from tasks.state.tracking import ELEMENTS, StateTracking, composition, prefix_products
+from tasks.state.word_problem import WordProblem
 from tasks.task import IGNORE, stream
-from tasks.word_problem import WordProblem
 
 WORDS = {"S2": "ab", "S3": "abc"}
 BOTH = pytest.mark.parametrize("group", ["S2", "S3"])

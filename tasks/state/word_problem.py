@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from tasks.state_tracking import Group, StateTracking
+from tasks.state.tracking import Group, StateTracking
 
 
 class WordProblem(StateTracking):

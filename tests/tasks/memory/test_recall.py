@@ -5,7 +5,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tasks.recall import Recall, _distinct
+from tasks.memory.recall import Recall, _distinct
 from tasks.task import IGNORE, accuracy, stream
 
 

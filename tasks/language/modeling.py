@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from tasks.corpora import Corpus, Documents, read
-from tasks.ngrams import counts, probabilities
+from tasks.language.corpora import Corpus, Documents, read
+from tasks.language.ngrams import counts, probabilities
 from tasks.task import Batch, Split, Task, integers, stream
 
 _ORDERS = 6  # the reference byte models see 0 to 5 bytes of context

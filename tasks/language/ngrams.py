@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.corpora import Documents
+from tasks.language.corpora import Documents
 
 
 class Counts(NamedTuple):

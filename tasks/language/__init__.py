@@ -1,0 +1,1 @@
+"""Language modelling: real text, corpora and tokenizers."""

@@ -1,0 +1,1 @@
+"""Recall and memory: what a model keeps of what it has read."""

@@ -1,0 +1,1 @@
+"""State tracking: what a model computes as it reads."""
