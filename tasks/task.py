@@ -1,20 +1,20 @@
 """The contract every task keeps: an endless, addressable supply of batches, and references for a model's score."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import ClassVar, Literal, NamedTuple, Self
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from tasks.draws import Split, stream
+from tasks.partition import side_of
+
 IGNORE = -100  # the target of a position that is neither trained nor scored
 
-Split = Literal["train", "validation", "test"]
-_STREAM: dict[Split, int] = {"train": 0, "validation": 1, "test": 2}
-
+Score = Literal["accuracy", "bits_per_byte", "mse"]
 Predictor = Callable[[Tensor], Tensor]  # tokens_BT -> the predicted target at every position, _BT
 
 
@@ -22,13 +22,49 @@ class Batch(NamedTuple):
     tokens_BT: Tensor  # int64, in [0, vocabulary_size)
     targets_BT: Tensor  # int64: the token to predict at each position, or IGNORE
 
+    @property
+    def inputs(self) -> Tensor:
+        return self.tokens_BT
+
+    @property
+    def labelled_BT(self) -> Tensor:
+        return self.targets_BT != IGNORE
+
 
 class Task(BaseModel, ABC):
     """A task is its own configuration; `batch` depends on that, the split, the index, the size, and on nothing else."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    score: ClassVar[Literal["accuracy", "bits_per_byte"]]
+    score: ClassVar[Score]
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, size: int) -> Any:
+        """Returns a batch of `size` fresh examples of the training distribution."""
+
+    @abstractmethod
+    def references(self, size: int) -> dict[str, float]:
+        """Returns the test score of every reference predictor, in the unit of `score`, on `size` examples."""
+
+    def at(self, point: Mapping[str, Any]) -> Self:
+        """Returns the task with other values in these fields; ValueError, with the remedy, where that is infeasible.
+
+        Every task can be posed at exactly `length` tokens, whatever its fields are called.
+        """
+        return type(self).model_validate(dict(self) | dict(point))
+
+    def at_length(self, length: int) -> Self:
+        return self.at({"length": length})
+
+    def batch(self, split: Split, index: int, size: int) -> Any:
+        """Returns batch number `index` of a split; splits are disjoint streams."""
+        return self.draw(stream(split, index), size)
+
+
+class TokenTask(Task):
+    """A task of tokens in and tokens out."""
+
+    bottleneck: ClassVar[bool] = False  # whether every position is predicted from the last one's features alone
 
     @property
     @abstractmethod
@@ -39,23 +75,41 @@ class Task(BaseModel, ABC):
     def draw(self, rng: np.random.Generator, size: int) -> Batch:
         """Returns `size` fresh examples of the training distribution."""
 
-    @abstractmethod
-    def at_length(self, length: int) -> Self:
-        """Returns the task posed at exactly `length` tokens; ValueError, with the remedy, where that is infeasible."""
 
-    @abstractmethod
-    def references(self, size: int) -> dict[str, float]:
-        """Returns the test score of every reference predictor, in the unit of `score`, on `size` examples."""
+class SyntheticTask(TokenTask):
+    """A task whose answers follow from its tokens: scored by accuracy, with an oracle and shortcuts.
 
-    def batch(self, split: Split, index: int, size: int) -> Batch:
-        """Returns batch number `index` of a split; splits are disjoint streams, though tiny tasks repeat examples."""
-        return self.draw(stream(split, index), size)
-
-
-class SyntheticTask(Task):
-    """A task whose answers follow from its tokens: scored by accuracy, with an oracle and shortcuts."""
+    Where a task is `partitioned`, its splits share no example at all: the digest of an example's tokens says which
+    split it belongs to. That is for tasks small enough to draw an example twice.
+    """
 
     score = "accuracy"
+    partitioned: ClassVar[bool] = False
+
+    @property
+    def padding(self) -> int | None:
+        """The token on the right of examples shorter than the batch, or None where there are none."""
+        return None
+
+    def batch(self, split: Split, index: int, size: int) -> Batch:
+        """Returns batch number `index` of a split; ValueError if a partitioned task has no example of that split."""
+        rng = stream(split, index)
+        if not self.partitioned:
+            return self.draw(rng, size)
+        kept: list[Batch] = []
+        missing = size
+        for _ in range(100):
+            batch = self.draw(rng, (4 if split == "train" else 12) * missing // 3 + 8)
+            rows = torch.from_numpy(side_of(batch.tokens_BT.numpy(), padding=self.padding) == split).nonzero()[
+                :missing, 0
+            ]
+            kept.append(Batch(batch.tokens_BT[rows], batch.targets_BT[rows]))
+            missing -= len(rows)
+            if not missing:
+                return Batch(*(torch.cat(tensors) for tensors in zip(*kept, strict=True)))
+        raise ValueError(
+            f"{self.name} is so small here that none of its examples is of the {split} split: raise its length"
+        )
 
     @abstractmethod
     def predictors(self, sample: Batch) -> dict[str, Predictor]:
@@ -66,6 +120,17 @@ class SyntheticTask(Task):
         sample, test = self.batch("train", 0, size), self.batch("test", 0, size)
         predictors = {"constant": most_frequent(sample, torch.zeros_like, 1)} | self.predictors(sample)
         return {name: accuracy(predict(test.tokens_BT), test.targets_BT) for name, predict in predictors.items()}
+
+
+class TextTask(TokenTask):
+    """A task of predicting text: scored by the bits it takes to tell it, per byte, whatever the tokens are."""
+
+    score = "bits_per_byte"
+
+    @property
+    @abstractmethod
+    def token_bytes_N(self) -> Tensor:
+        """The number of bytes of text, int64, that each token of the vocabulary stands for."""
 
 
 def accuracy(predictions_BT: Tensor, targets_BT: Tensor) -> float:
@@ -79,7 +144,7 @@ def most_frequent(sample: Batch, feature: Predictor, features: int) -> Predictor
 
     A feature that the sample lacks gets the target most frequent over all.
     """
-    labelled = sample.targets_BT != IGNORE
+    labelled = sample.labelled_BT
     targets = sample.targets_BT[labelled]
     answers = int(targets.max()) + 1
     cells = feature(sample.tokens_BT)[labelled] * answers + targets
@@ -87,17 +152,3 @@ def most_frequent(sample: Batch, feature: Predictor, features: int) -> Predictor
     counts[counts.sum(1) == 0] = counts.sum(0)
     answer = counts.argmax(1)
     return lambda tokens_BT: answer[feature(tokens_BT)]
-
-
-def stream(split: Split, index: int) -> np.random.Generator:
-    """Returns the generator at an address; PCG64 by name, because what `default_rng` stands for may change."""
-    return np.random.Generator(np.random.PCG64([_STREAM[split], index]))
-
-
-def integers(rng: np.random.Generator, bound: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns int64 of `shape`, uniform in [0, bound).
-
-    Tasks draw by `Generator.random` alone, the 53 leading bits of each raw draw, because NEP 19 guarantees raw draws
-    only: `integers`, `permutation` and `choice` may change in any numpy release, and every batch with them.
-    """
-    return (rng.random(shape) * bound).astype(np.int64)

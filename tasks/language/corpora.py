@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from tasks.task import Split
+from tasks.draws import Split
 
 Corpus = Literal["sotu"]
 

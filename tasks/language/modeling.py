@@ -1,20 +1,23 @@
 """Byte-level language modelling: real text, the same unit for every architecture."""
 
 import lzma
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
 from pydantic import Field
+from torch import Tensor
 
+from tasks.draws import Split, integers, stream
 from tasks.language.corpora import Corpus, Documents, read
 from tasks.language.ngrams import counts, probabilities
-from tasks.task import Batch, Split, Task, integers, stream
+from tasks.task import Batch, TextTask
 
 _ORDERS = 6  # the reference byte models see 0 to 5 bytes of context
 
 
-class LanguageModeling(Task):
+class LanguageModeling(TextTask):
     """Predict the next byte of a document. Tokens are bytes, so no tokenizer enters the score, bits per byte.
 
         length 8, a document that contains "Fellow-Citizens": a window of 9 bytes
@@ -25,8 +28,6 @@ class LanguageModeling(Task):
     A window is drawn uniformly from all windows that lie within one document of the split; years, hence documents, are
     disjoint between splits. Documents of at most `length` bytes have none. Nothing is read before the first batch.
     """
-
-    score = "bits_per_byte"
 
     name: Literal["language-modeling"]
     corpus: Corpus
@@ -63,8 +64,12 @@ class LanguageModeling(Task):
             )
         return documents
 
-    def at_length(self, length: int) -> Self:
-        other = type(self).model_validate(dict(self) | {"length": length})
+    @property
+    def token_bytes_N(self) -> Tensor:
+        return torch.ones(256, dtype=torch.int64)
+
+    def at(self, point: Mapping[str, Any]) -> Self:
+        other = super().at(point)
         for split in ("train", "validation", "test"):
             other._documents(split)
         return other

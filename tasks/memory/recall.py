@@ -7,7 +7,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from tasks.task import IGNORE, Batch, Predictor, SyntheticTask, integers, most_frequent
+from tasks.draws import distinct, integers
+from tasks.task import IGNORE, Batch, Predictor, SyntheticTask, most_frequent
 
 
 class Recall(SyntheticTask):
@@ -56,8 +57,8 @@ class Recall(SyntheticTask):
 
     def draw(self, rng: np.random.Generator, size: int) -> Batch:
         first_value = self.fillers + self._keys
-        keys_BK = self.fillers + _distinct(rng, self._keys, self.pairs, size)
-        values_BK = first_value + _distinct(rng, self.vocabulary - first_value, self.pairs, size)
+        keys_BK = self.fillers + distinct(rng, self._keys, self.pairs, size)
+        values_BK = first_value + distinct(rng, self.vocabulary - first_value, self.pairs, size)
         asked_BK = 2 * self.pairs + 2 * self._slots(rng, size)
         tokens_BT = integers(rng, self.fillers, (size, self.length))
         tokens_BT[:, 0 : 2 * self.pairs : 2] = keys_BK
@@ -73,9 +74,6 @@ class Recall(SyntheticTask):
         rate = np.arange(1, slots + 1) ** (self.power - 1)
         arrival = -np.log1p(-rng.random((size, slots))) / rate
         return arrival.argsort(axis=1)[:, : self.pairs]
-
-    def at_length(self, length: int) -> Self:
-        return type(self).model_validate(dict(self) | {"length": length})
 
     def predictors(self, sample: Batch) -> dict[str, Predictor]:
         """`any_value` answers with a value of the context, `position` with that of the pair most often asked there."""
@@ -99,16 +97,3 @@ class Recall(SyntheticTask):
             "any_value": lambda tokens_BT: values(tokens_BT)[:, :1].expand_as(tokens_BT),
             "position": lambda tokens_BT: values(tokens_BT).gather(1, pair_at(tokens_BT)),
         }
-
-
-def _distinct(rng: np.random.Generator, bound: int, count: int, size: int) -> np.ndarray:
-    """Returns int64 (size, count), in each row distinct integers of [0, bound), by Fisher-Yates on all rows at once."""
-    pool = np.repeat(np.arange(bound)[:, None], size, axis=1)
-    first = np.arange(count)[:, None]
-    picks = first + integers(rng, bound - first, (count, size))
-    rows = np.arange(size)
-    for place, pick in enumerate(picks):
-        chosen = pool[pick, rows]
-        pool[pick, rows] = pool[place]
-        pool[place] = chosen
-    return pool[:count].T

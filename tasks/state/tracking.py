@@ -1,16 +1,18 @@
 """State tracking: the running product of permutations, the core that parity and the word problem share."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import permutations
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from tasks.task import IGNORE, Batch, Predictor, SyntheticTask, integers, most_frequent
+from tasks.draws import integers
+from tasks.task import IGNORE, Batch, Predictor, SyntheticTask, most_frequent
 
 Group = Literal["S2", "S3"]
 
@@ -27,6 +29,8 @@ class StateTracking(SyntheticTask):
     Lengths are uniform in [minimum_length, maximum_length]; shorter examples are padded on the right, by the last token
     id, to `maximum_length`. `labels` is `dense`, every prefix has its target, or `final`, only the whole sequence has.
     """
+
+    partitioned = True
 
     minimum_length: Annotated[int, Field(ge=1)]
     maximum_length: Annotated[int, Field(ge=2)]
@@ -48,32 +52,34 @@ class StateTracking(SyntheticTask):
 
     @property
     def vocabulary_size(self) -> int:
-        return self._pad + 1
+        return self.padding + 1
 
     @property
-    def _pad(self) -> int:
+    def padding(self) -> int:
         return len(ELEMENTS[self._group])
 
     def draw(self, rng: np.random.Generator, size: int) -> Batch:
         choices = self.maximum_length - self.minimum_length + 1
         length_B1 = self.minimum_length + integers(rng, choices, (size, 1))
-        elements_BT = integers(rng, self._pad, (size, self.maximum_length))
+        elements_BT = integers(rng, self.padding, (size, self.maximum_length))
         position_T = np.arange(self.maximum_length)
         labelled_BT = position_T < length_B1 if self.labels == "dense" else position_T == length_B1 - 1
-        tokens_BT = np.where(position_T < length_B1, elements_BT, self._pad)
+        tokens_BT = np.where(position_T < length_B1, elements_BT, self.padding)
         targets_BT = np.where(labelled_BT, prefix_products(elements_BT, self._group), IGNORE)
         return Batch(torch.from_numpy(tokens_BT), torch.from_numpy(targets_BT))
 
-    def at_length(self, length: int) -> Self:
-        """Returns the task at exactly `length` tokens with one label, at the last, whatever the labels here."""
-        exact = {"minimum_length": length, "maximum_length": length, "labels": "final"}
-        return type(self).model_validate(dict(self) | exact)
+    def at(self, point: Mapping[str, Any]) -> Self:
+        """Returns the task with other fields; `length` is exactly so many tokens with one label, at the last."""
+        fields = dict(point)
+        if (length := fields.pop("length", None)) is not None:
+            fields |= {"minimum_length": length, "maximum_length": length, "labels": "final"}
+        return super().at(fields)
 
     def predictors(self, sample: Batch) -> dict[str, Predictor]:
         """`last_token` knows only the token at the position asked, `length` only how many tokens there were."""
 
         def oracle(tokens_BT: Tensor) -> Tensor:
-            elements_BT = tokens_BT.masked_fill(tokens_BT == self._pad, 0)
+            elements_BT = tokens_BT.masked_fill(tokens_BT == self.padding, 0)
             return torch.from_numpy(prefix_products(elements_BT.numpy(), self._group))
 
         def position(tokens_BT: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from typing import NamedTuple, get_args
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,60 +12,25 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from tasks import AnyTask
-from tasks.language.corpora import SOURCES
-from tasks.language.modeling import LanguageModeling
-from tasks.memory.recall import Recall
-from tasks.state.parity import Parity
-from tasks.state.word_problem import WordProblem
-from tasks.task import IGNORE, Batch, SyntheticTask, Task, integers, stream
+from tasks.draws import integers, stream
+from tasks.partition import side_of
+from tasks.series.series import SeriesBatch
+from tasks.task import SyntheticTask, Task, TokenTask
+from tests.tasks.language import rows as language
+from tests.tasks.memory import rows as memory
+from tests.tasks.state import rows as state
 
 SPLITS = ("train", "validation", "test")
 MEMBERS = get_args(get_args(AnyTask)[0])
 ADAPTER = TypeAdapter(AnyTask)
 
 
-class Row(NamedTuple):
-    spec: Task
-    other: dict[str, object]  # another value of every field: it changes the bytes, or is refused
-    wrong: dict[str, object]  # a value of another type for every field
-    length: int  # another length the task can be posed at
-    digests: dict[str, str]  # of batch 7, size 5 of each split
-
-
-LANGUAGE = LanguageModeling(name="language-modeling", corpus="sotu", corpus_sha256=SOURCES["sotu"].sha256, length=24)
-
-TABLE = {
-    Recall: Row(
-        Recall(name="recall", length=32, vocabulary=40, pairs=4, fillers=3, power=0.01),
-        {"name": "parity", "length": 34, "vocabulary": 41, "pairs": 5, "fillers": 4, "power": 0.3},
-        {"name": 1, "length": 32.0, "vocabulary": "40", "pairs": True, "fillers": None, "power": "0.01"},
-        48,
-        {"train": "3c6f0ff4ab9c766e", "validation": "f6a86cd1ea16fa66", "test": "c61fed7ce06a44fe"},
-    ),
-    Parity: Row(
-        Parity(name="parity", minimum_length=3, maximum_length=20, labels="dense"),
-        {"name": "recall", "minimum_length": 4, "maximum_length": 21, "labels": "final"},
-        {"name": 1, "minimum_length": 3.5, "maximum_length": "20", "labels": True},
-        37,
-        {"train": "092e57778f56b413", "validation": "86503dc119777211", "test": "6b8f27bae7c53974"},
-    ),
-    WordProblem: Row(
-        WordProblem(name="word-problem", group="S3", minimum_length=3, maximum_length=20, labels="dense"),
-        {"name": "parity", "group": "S2", "minimum_length": 4, "maximum_length": 21, "labels": "final"},
-        {"name": 1, "group": 3, "minimum_length": 3.0, "maximum_length": [20], "labels": None},
-        37,
-        {"train": "4b8af33d495b4e12", "validation": "7aa5379c39ceb75e", "test": "bf7c0d267d4ac446"},
-    ),
-    LanguageModeling: Row(
-        LANGUAGE,
-        {"name": "parity", "corpus": "enwik8", "corpus_sha256": "0" * 64, "length": 25},
-        {"name": 1, "corpus": None, "corpus_sha256": 0, "length": "24"},
-        100,
-        {"train": "6b98cf72e6d92ba0", "validation": "0f000003eb0ad33a", "test": "d867c3eeee537b06"},
-    ),
-}
+FAMILIES = (memory, state, language)
+TABLE = {task: row for family in FAMILIES for task, row in family.ROWS.items()}
 ROWS = [pytest.param(row, id=task.__name__) for task, row in TABLE.items()]
 SYNTHETIC = [pytest.param(row, id=task.__name__) for task, row in TABLE.items() if issubclass(task, SyntheticTask)]
+PARTITIONED = [param for param in SYNTHETIC if param.values[0].spec.partitioned]
+LARGE = [param for param in SYNTHETIC if not param.values[0].spec.partitioned]
 FIELDS = [
     pytest.param(row, field, id=f"{task.__name__}-{field}")
     for task, row in TABLE.items()
@@ -73,19 +38,27 @@ FIELDS = [
 ]
 
 
-def digest(batch: Batch) -> str:
-    tensors = [tensor.numpy().astype("<i8").tobytes() for tensor in batch]
-    return hashlib.sha256(b"".join([str(tuple(batch.tokens_BT.shape)).encode(), *tensors])).hexdigest()[:16]
+def digest(batch: tuple[torch.Tensor, ...]) -> str:
+    little = {torch.int64: "<i8", torch.float32: "<f4", torch.bool: "|b1"}
+    parts = [tensor.numpy().astype(little[tensor.dtype]).tobytes() for tensor in batch]
+    return hashlib.sha256(b"".join([str(tuple(batch[0].shape)).encode(), *parts])).hexdigest()[:16]
 
 
-def assert_kept(task: Task, batch: Batch, size: int) -> None:
+def assert_kept(task: Task, batch: tuple[torch.Tensor, ...], size: int) -> None:
+    assert len(batch.inputs) == size
+    assert batch.inputs.is_contiguous()
+    assert batch.labelled_BT.shape == batch.inputs.shape[:2]
+    assert batch.labelled_BT.any(1).all()
+    if isinstance(batch, SeriesBatch):
+        assert batch.values_BTC.dtype == batch.targets_BTH.dtype == torch.float32
+        assert batch.values_BTC.shape[2] == task.channels
+        assert batch.targets_BTH.shape == (*batch.labelled_BT.shape, task.outputs)
+        assert batch.values_BTC.isfinite().all()
+        assert batch.targets_BTH.isfinite().all()
+        return
     assert batch.tokens_BT.dtype == batch.targets_BT.dtype == torch.int64
     assert batch.tokens_BT.shape == batch.targets_BT.shape
-    assert batch.tokens_BT.is_contiguous()
-    assert len(batch.tokens_BT) == size
-    labelled = batch.targets_BT != IGNORE
-    assert labelled.any(1).all()
-    for values in (batch.tokens_BT, batch.targets_BT[labelled]):
+    for values in (batch.tokens_BT, batch.targets_BT[batch.labelled_BT]):
         assert values.min() >= 0
         assert values.max() < task.vocabulary_size
 
@@ -121,6 +94,28 @@ def test_splits_and_indices_are_disjoint_streams(row):
         digest(row.spec.batch(split, index, 16)) for split in SPLITS for index in (0, 1, 2, 1 << 32, 1 << 32 | 1)
     ]
     assert len(set(digests)) == len(digests)
+
+
+@pytest.mark.parametrize("row", PARTITIONED)
+def test_no_example_of_a_small_task_is_in_two_splits(row):
+    for task in (row.spec, row.spec.at_length(row.length)):
+        for split in SPLITS:
+            tokens_BT = task.batch(split, 0, 300).tokens_BT.numpy()
+            assert (side_of(tokens_BT, padding=task.padding) == split).all()
+
+
+@pytest.mark.parametrize("row", LARGE)
+def test_no_example_of_a_large_task_is_drawn_twice(row):
+    drawn = [example.tobytes() for split in SPLITS for example in row.spec.batch(split, 0, 3000).tokens_BT.numpy()]
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_padding_does_not_move_an_example_to_another_split():
+    tokens_BT = integers(stream("train", 0), 5, (500, 30))
+    padded_BT = np.pad(tokens_BT, ((0, 0), (0, 40)), constant_values=5)
+    assert (side_of(tokens_BT, padding=5) == side_of(padded_BT, padding=5)).all()
+    shares = [(side_of(tokens_BT, padding=5) == split).mean() for split in SPLITS]
+    assert shares == pytest.approx([6 / 8, 1 / 8, 1 / 8], abs=0.04)
 
 
 def test_streams_share_no_draw():
@@ -186,10 +181,11 @@ def test_specs_are_frozen_and_survive_json(row):
 def test_a_task_can_be_posed_at_a_length(row):
     longer = row.spec.at_length(row.length)
     assert type(longer) is type(row.spec)
-    assert longer.vocabulary_size == row.spec.vocabulary_size
+    if isinstance(longer, TokenTask):
+        assert longer.vocabulary_size == row.spec.vocabulary_size
     batch = longer.batch("test", 0, 9)
     assert_kept(longer, batch, 9)
-    assert batch.tokens_BT.shape == (9, row.length)
+    assert batch.inputs.shape[:2] == (9, row.length)
     assert longer.at_length(row.length) == longer
 
 
@@ -206,8 +202,8 @@ def test_the_oracle_is_perfect_and_every_shortcut_lies_between_chance_and_it(row
     assert references.pop("oracle") == 1
     assert len(references) >= 3
     assert "constant" in references
-    targets = row.spec.batch("test", 0, 4000).targets_BT
-    chance = 1 / len(targets[targets != IGNORE].unique())
+    batch = row.spec.batch("test", 0, 4000)
+    chance = 1 / len(batch.targets_BT[batch.labelled_BT].unique())
     for name, score in references.items():
         assert chance - 0.03 < score < 0.9, name
 
@@ -219,46 +215,18 @@ def test_references_can_be_measured_at_another_length(row):
     assert references.keys() == row.spec.references(500).keys()
 
 
-SPECS = st.one_of(
-    st.builds(
-        lambda pairs, spare, extra, fillers, power: Recall(
-            name="recall",
-            length=4 * pairs + spare,
-            vocabulary=2 * pairs + fillers + extra,
-            pairs=pairs,
-            fillers=fillers,
-            power=power,
-        ),
-        st.integers(2, 20),
-        st.integers(0, 40),
-        st.integers(0, 60),
-        st.integers(1, 9),
-        st.floats(0.001, 3),
-    ),
-    st.builds(
-        lambda minimum, span, labels, group: (
-            Parity(name="parity", minimum_length=minimum, maximum_length=minimum + span, labels=labels)
-            if group == "S2"
-            else WordProblem(
-                name="word-problem", group=group, minimum_length=minimum, maximum_length=minimum + span, labels=labels
-            )
-        ),
-        st.integers(1, 30),
-        st.integers(1, 40),
-        st.sampled_from(["dense", "final"]),
-        st.sampled_from(["S2", "S3"]),
-    ),
-    st.integers(1, 3000).map(LANGUAGE.at_length),
+@given(
+    spec=st.one_of(*(family.SPECS for family in FAMILIES)),
+    split=st.sampled_from(SPLITS),
+    index=st.integers(0, 2**62),
+    size=st.integers(1, 12),
 )
-
-
-@given(spec=SPECS, split=st.sampled_from(SPLITS), index=st.integers(0, 2**62), size=st.integers(1, 12))
 @settings(max_examples=150, deadline=None, derandomize=True)
 def test_every_feasible_spec_keeps_the_contract(spec, split, index, size):
     batch = spec.batch(split, index, size)
     assert_kept(spec, batch, size)
     if isinstance(spec, SyntheticTask):
-        labelled = batch.targets_BT != IGNORE
+        labelled = batch.labelled_BT
         answers_BT = spec.predictors(spec.batch("train", 0, 20))["oracle"](batch.tokens_BT)
         assert torch.equal(answers_BT[labelled], batch.targets_BT[labelled])
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tasks.memory.recall import Recall, _distinct
-from tasks.task import IGNORE, accuracy, stream
+from tasks.draws import distinct, stream
+from tasks.memory.recall import Recall
+from tasks.task import IGNORE, accuracy
 
 
 def recall(length=64, vocabulary=256, pairs=4, fillers=1, power=0.01) -> Recall:
@@ -85,7 +86,7 @@ def test_power_one_asks_anywhere():
 
 
 def test_distinct_draws_are_uniform_over_ordered_selections():
-    rows = _distinct(stream("train", 0), 4, 3, 48_000)
+    rows = distinct(stream("train", 0), 4, 3, 48_000)
     selections, counts = np.unique(rows, axis=0, return_counts=True)
     assert len(selections) == 24
     assert all(len(set(selection)) == 3 for selection in selections.tolist())

@@ -7,10 +7,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from tasks.draws import stream
 from tasks.state.parity import Parity
 from tasks.state.tracking import ELEMENTS, StateTracking, composition, prefix_products
 from tasks.state.word_problem import WordProblem
-from tasks.task import IGNORE, stream
+from tasks.task import IGNORE
 
 WORDS = {"S2": "ab", "S3": "abc"}
 BOTH = pytest.mark.parametrize("group", ["S2", "S3"])
@@ -64,7 +65,7 @@ def test_targets_are_those_of_a_naive_loop_and_padding_is_on_the_right(group, la
 @BOTH
 def test_lengths_and_elements_are_uniform(group):
     spec = tracking(group, minimum_length=3, maximum_length=10)
-    tokens_BT = spec.batch("train", 0, 16_000).tokens_BT
+    tokens_BT = spec.draw(stream("train", 0), 16_000).tokens_BT  # of which the splits take their parts
     elements = spec.vocabulary_size - 1
     lengths = (tokens_BT != elements).sum(1).bincount(minlength=11)
     assert lengths[3:].double().numpy() / 2000 == pytest.approx(np.ones(8), abs=0.12)
@@ -115,7 +116,8 @@ def test_a_task_posed_at_a_length_is_unpadded_and_labelled_at_the_last_token_alo
 
 @BOTH
 def test_shortcuts_are_worth_nothing_at_the_last_token(group):
-    references = tracking(group, labels="final").references(8000)
+    # Of shorter sequences there are so few that those of one split are not balanced.
+    references = tracking(group, minimum_length=14, labels="final").references(8000)
     for name in ("constant", "last_token", "length"):
         assert references[name] == pytest.approx(1 / {"S2": 2, "S3": 6}[group], abs=0.02), name
 

@@ -1,0 +1,1 @@
+"""Forecasting: real-valued series in and out."""
