@@ -11,3 +11,5 @@ class Row(NamedTuple):
     wrong: dict[str, object]  # a value of another type for every field
     length: int  # another length the task can be posed at
     digests: dict[str, str]  # of batch 7, size 5 of each split
+    ceiling: float = 1.0  # what the oracle scores
+    solved_by: tuple[str, ...] = ()  # the shortcuts that are as good as the oracle

@@ -199,33 +199,36 @@ def test_an_infeasible_length_is_refused(row):
 @pytest.mark.parametrize("row", SYNTHETIC)
 def test_the_oracle_is_perfect_and_every_shortcut_lies_between_chance_and_it(row):
     references = row.spec.references(4000)
-    assert references.pop("oracle") == 1
-    assert len(references) >= 3
+    assert references.pop("oracle") == pytest.approx(row.ceiling, abs=0 if row.ceiling == 1 else 0.03)
+    assert len(references) >= 2
     assert "constant" in references
     batch = row.spec.batch("test", 0, 4000)
     chance = 1 / len(batch.targets_BT[batch.labelled_BT].unique())
     for name, score in references.items():
-        assert chance - 0.03 < score < 0.9, name
+        assert chance - 0.03 < score, name
+        assert score > 0.99 if name in row.solved_by else score < 0.9, name
 
 
 @pytest.mark.parametrize("row", SYNTHETIC)
 def test_references_can_be_measured_at_another_length(row):
     references = row.spec.at_length(row.length).references(500)
-    assert references["oracle"] == 1
+    assert references["oracle"] == 1 or row.ceiling < 1
     assert references.keys() == row.spec.references(500).keys()
 
 
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
 @given(
-    spec=st.one_of(*(family.SPECS for family in FAMILIES)),
+    data=st.data(),
     split=st.sampled_from(SPLITS),
     index=st.integers(0, 2**62),
     size=st.integers(1, 12),
 )
-@settings(max_examples=150, deadline=None, derandomize=True)
-def test_every_feasible_spec_keeps_the_contract(spec, split, index, size):
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_every_feasible_spec_keeps_the_contract(family, data, split, index, size):
+    spec = data.draw(family.SPECS)
     batch = spec.batch(split, index, size)
     assert_kept(spec, batch, size)
-    if isinstance(spec, SyntheticTask):
+    if isinstance(spec, SyntheticTask) and TABLE[type(spec)].ceiling == 1:
         labelled = batch.labelled_BT
         answers_BT = spec.predictors(spec.batch("train", 0, 20))["oracle"](batch.tokens_BT)
         assert torch.equal(answers_BT[labelled], batch.targets_BT[labelled])
