@@ -111,3 +111,9 @@ def initial_dt_bias(count: int) -> Tensor:
     """Returns the values whose softplus is dt, log-uniform in [0.001, 0.1] (section 3.6 of the first Mamba paper)."""
     dt = torch.empty(count).uniform_(math.log(1e-3), math.log(1e-1)).exp_()
     return dt + torch.log(-torch.expm1(-dt))
+
+
+def sinusoids(time: int, *, width: int) -> Tensor:
+    """Returns p_TW in float32, sines and cosines of the position at geometric wavelengths (Vaswani et al. 2017, section 3.5)."""
+    angles_TF = torch.arange(time)[:, None] * 10000.0 ** (-torch.arange(0, width, 2) / width)
+    return torch.stack([angles_TF.sin(), angles_TF.cos()], dim=-1).flatten(1)[:, :width]

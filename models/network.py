@@ -1,5 +1,6 @@
-"""A language model: embedding, residual blocks around a mixer, head."""
+"""A network: what reads, residual blocks around a mixer, what predicts."""
 
+from abc import ABC, abstractmethod
 from functools import partial
 from typing import Annotated, Literal, Self
 
@@ -13,20 +14,59 @@ from models.convolution import Convolved
 from models.layers import RMSNorm
 from models.mixer import SequenceMixer, State
 from models.native.architecture import Ends
+from models.ports import Ports, series_ports, token_ports
 
 
-class SharedNetworkSpec(BaseModel):
+class _NetworkSpec(BaseModel, ABC):
+    """The same blocks and norm, whatever is read and predicted. Weights are drawn from torch's global generator."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    width: PositiveInt
+    depth: PositiveInt
+
+    @abstractmethod
+    def blocks(self) -> list[SequenceMixer]:
+        """Returns the blocks, their weights drawn."""
+
+    @abstractmethod
+    def ends(self) -> Ends:
+        """Returns what stands around the blocks."""
+
+    @property
+    def ties(self) -> bool:
+        """Whether the head is the embedding's weights."""
+        return False
+
+    def build(self, vocabulary: int) -> "Network":
+        """Returns the network of tokens in, logits out."""
+        return self._tokens(vocabulary, bottleneck=False)
+
+    def build_bottleneck(self, vocabulary: int) -> "Network":
+        """Returns the network of tokens in, logits out, all of them told from the last position's features."""
+        return self._tokens(vocabulary, bottleneck=True)
+
+    def build_for_series(self, channels: int, outputs: int) -> "Network":
+        """Returns the network of `channels` numbers in, `outputs` numbers out; ValueError if its head is tied."""
+        if self.ties:
+            raise ValueError("a series has no vocabulary whose embedding the head could be: set network.tied to false")
+        ends, blocks = self.ends(), self.blocks()
+        return Network(blocks, series_ports(self.width, ends, channels=channels, outputs=outputs), norm=ends.norm)
+
+    def _tokens(self, vocabulary: int, *, bottleneck: bool) -> "Network":
+        ends, blocks = self.ends(), self.blocks()
+        ports = token_ports(self.width, ends, vocabulary=vocabulary, tied=self.ties, bottleneck=bottleneck)
+        return Network(blocks, ports, norm=ends.norm)
+
+
+class SharedNetworkSpec(_NetworkSpec):
     """The same residual block around every mixer, so that networks differ in the mixer only.
 
     `positions` is the number of learned positions added to the embedding, `convolution` the kernel, in tokens, of the short
     convolution before the mixer, `feedforward` the hidden units of the SwiGLU layer after it; 0 leaves any of them out.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
     block: Literal["shared"]
-    width: PositiveInt
-    depth: PositiveInt
     positions: NonNegativeInt
     convolution: NonNegativeInt
     feedforward: NonNegativeInt
@@ -38,11 +78,9 @@ class SharedNetworkSpec(BaseModel):
             self.blocks()
         return self
 
-    def build(self, vocabulary: int) -> "Network":
-        """Returns the network with weights drawn from torch's global generator."""
+    def ends(self) -> Ends:
         deviation = small_deviation(self.width)
-        ends = Ends(RMSNorm(self.width, eps=1e-6), deviation, deviation, logit_cap=None)
-        return Network(self.blocks(), ends, width=self.width, vocabulary=vocabulary, tied=False)
+        return Ends(RMSNorm(self.width, eps=1e-6), deviation, deviation, logit_cap=None)
 
     def blocks(self) -> list[SequenceMixer]:
         blocks: list[SequenceMixer] = [self._block(index) for index in range(self.depth)]
@@ -62,14 +100,10 @@ class SharedNetworkSpec(BaseModel):
         return block
 
 
-class NativeNetworkSpec(BaseModel):
+class NativeNetworkSpec(_NetworkSpec):
     """Each paper's own residual block and initialisation around its mixer; `tied` makes the head the embedding's weights."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
     block: Literal["native"]
-    width: PositiveInt
-    depth: PositiveInt
     tied: bool
     mixer: Architecture
 
@@ -79,10 +113,12 @@ class NativeNetworkSpec(BaseModel):
             self.blocks()
         return self
 
-    def build(self, vocabulary: int) -> "Network":
-        """Returns the network with weights drawn from torch's global generator."""
-        ends = self.mixer.at(0).ends(self.width)
-        return Network(self.blocks(), ends, width=self.width, vocabulary=vocabulary, tied=self.tied)
+    @property
+    def ties(self) -> bool:
+        return self.tied
+
+    def ends(self) -> Ends:
+        return self.mixer.at(0).ends(self.width)
 
     def blocks(self) -> list[SequenceMixer]:
         return [self.mixer.at(i).block(self.width, index=i, depth=self.depth) for i in range(self.depth)]
@@ -91,59 +127,54 @@ class NativeNetworkSpec(BaseModel):
 NetworkSpec = Annotated[SharedNetworkSpec | NativeNetworkSpec, Field(discriminator="block")]
 
 
-class CappedLinear(nn.Linear):
-    """y = x W without bias, bent to cap * tanh(y / cap) where there is a cap (Beck et al. 2025, arXiv 2503.13427, section 3)."""
-
-    def __init__(self, width: int, vocabulary: int, *, cap: float | None):
-        super().__init__(width, vocabulary, bias=False)
-        self.cap = cap
-
-    def forward(self, x_BTW: Tensor) -> Tensor:
-        y_BTN = super().forward(x_BTW)
-        return y_BTN if self.cap is None else self.cap * torch.tanh(y_BTN / self.cap)
-
-
 class Network(nn.Module):
-    """Tokens to logits. Its state is the tuple of its blocks' states."""
+    """Inputs to predictions: logits of tokens, or numbers. Its state is the tuple of its blocks' states."""
 
-    def __init__(self, blocks: list[SequenceMixer], ends: Ends, *, width: int, vocabulary: int, tied: bool):
+    def __init__(self, blocks: list[SequenceMixer], ports: Ports, *, norm: nn.Module):
         super().__init__()
-        self.embedding = nn.Embedding(vocabulary, width)
+        self.embedding = ports.embedding
         self.blocks = nn.ModuleList(blocks)
-        self.norm = ends.norm
-        self.head = CappedLinear(width, vocabulary, cap=ends.logit_cap)
-        nn.init.normal_(self.embedding.weight, std=ends.embedding_deviation)
-        if tied:
-            self.head.weight = self.embedding.weight
-        else:
-            nn.init.normal_(self.head.weight, std=ends.head_deviation)
+        self.norm = norm
+        self.decoder = ports.decoder
+        self.head = ports.head
 
-    def features(self, tokens_BT: Tensor) -> Tensor:
-        """Returns x_BTW, what the head reads: head(features(tokens)) are the logits."""
-        x_BTW = self.embedding(tokens_BT)
+    def features(self, inputs: Tensor) -> Tensor:
+        """Returns x_BTW, what the head reads: head(features(inputs)) are the predictions."""
+        x_BTW = self.embedding(inputs)
         for block in self.blocks:
             x_BTW = block(x_BTW)
-        return self.norm(x_BTW)
+        x_BTW = self.norm(x_BTW)
+        return x_BTW if self.decoder is None else self.decoder(x_BTW)
 
-    def forward(self, tokens_BT: Tensor) -> Tensor:
-        """Returns logits_BTN."""
-        return self.head(self.features(tokens_BT))
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Returns logits_BTN of tokens_BT, or the numbers predicted after each of values_BTC."""
+        return self.head(self.features(inputs))
 
     def initial_state(self, batch: int, max_time: int) -> tuple[State, ...]:
-        """Returns the state before the first token, able to take `max_time` tokens."""
+        """Returns the state before the first input, able to take `max_time` of them."""
         return tuple(block.initial_state(batch, max_time) for block in self.blocks)
 
-    def prefill(self, tokens_BT: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
-        """Returns logits_BN of the last position and the state after it. `state` is consumed."""
-        x_BTW, states = self.embedding(tokens_BT), []
+    def read(self, inputs: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
+        """Returns x_BTW, what the head reads, and the state after the last input. `state` is consumed."""
+        assert self.decoder is None, "a bottleneck has no features before the last input"
+        x_BTW, state = self._prefilled(inputs, state)
+        return self.norm(x_BTW), state
+
+    def prefill(self, inputs: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
+        """Returns the predictions after the last input, logits_BN of tokens, and the state. `state` is consumed."""
+        x_BTW, state = self._prefilled(inputs, state)
+        return self.head(self.norm(x_BTW[:, -1])), state
+
+    def _prefilled(self, inputs: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
+        x_BTW, states = self.embedding(inputs), []
         for block, block_state in zip(self.blocks, state, strict=True):
             x_BTW, block_state = block.prefill(x_BTW, block_state)
             states.append(block_state)
-        return self.head(self.norm(x_BTW[:, -1])), tuple(states)
+        return x_BTW, tuple(states)
 
-    def step(self, tokens_B: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
-        """Returns logits_BN of the next position and the state after it. `state` is consumed."""
-        x_BW, states = self.embedding(tokens_B), []
+    def step(self, inputs: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
+        """Returns the predictions after one more input, logits_BN of tokens_B, and the state. `state` is consumed."""
+        x_BW, states = self.embedding(inputs), []
         for block, block_state in zip(self.blocks, state, strict=True):
             x_BW, block_state = block.step(x_BW, block_state)
             states.append(block_state)
@@ -151,7 +182,10 @@ class Network(nn.Module):
 
     def flops(self, time: int) -> int:
         """Returns the floating-point operations of `forward` on one sequence, counted as `SequenceMixer.flops` says."""
-        return sum(block.flops(time) for block in self.blocks) + 2 * time * self.head.weight.numel()
+        products = [self.head] + [self.embedding] * isinstance(self.embedding, nn.Linear)
+        decoded = 0 if self.decoder is None else self.decoder.flops(time)
+        ends = decoded + sum(2 * time * product.weight.numel() for product in products)
+        return ends + sum(block.flops(time) for block in self.blocks)
 
     def parameter_count(self) -> int:
         """Returns the number of trained numbers, embedding and head included."""

@@ -27,6 +27,10 @@ class Batch(NamedTuple):
         return self.tokens_BT
 
     @property
+    def targets(self) -> Tensor:
+        return self.targets_BT
+
+    @property
     def labelled_BT(self) -> Tensor:
         return self.targets_BT != IGNORE
 

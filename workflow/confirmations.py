@@ -4,10 +4,12 @@ import pandas as pd
 
 from workflow.measurements import NUMBER, RATE, TUNED_BY, at_columns, field_columns
 
-SCORES = ("accuracy", "bits_per_byte")
+SCORES = ("accuracy", "scaled_accuracy", "bits_per_byte", "mse", "mae")
 COUNTS = ("parameters", "flops", "state_bytes", "static_bytes", "tokens", "learning_rate")
 PLATFORM = ("provenance.device", "provenance.torch")
 UNIFORM_BITS = 8.0  # what a byte costs a predictor that knows nothing
+NOT_POINTS = ("at.predictor", "at.split", "at.position", "at.step", "at.sample")
+FLOORS = ("constant", "mean")  # the reference predictors that read nothing
 
 
 def confirming_runs(measurements: pd.DataFrame) -> pd.DataFrame:
@@ -34,31 +36,33 @@ def confirming_runs(measurements: pd.DataFrame) -> pd.DataFrame:
 def confirmations(measurements: pd.DataFrame) -> pd.DataFrame:
     """Returns the rows that estimates over seeds are made of, one per run and number, with `cell` and `failed`.
 
-    Where a run failed, each of its test scores is the worst outcome: the measured accuracy of its task's best constant
-    answer, or 8 bits per byte. Of its other numbers only what the network is and costs enters.
+    Where a run failed, each of its test scores is the worst outcome: what its task's best constant answer was measured to
+    score, or 8 bits per byte. Of its other numbers only what the network is and costs enters. `scaled_accuracy` stands
+    beside every test accuracy whose floor was measured: 0 is the best constant answer, 1 is perfect.
     """
     confirm = confirming_runs(measurements)
     numbers = confirm[confirm["name"].notna()]
     kept = numbers[~numbers["failed"] | numbers["name"].isin(COUNTS)]
-    worst = _worst(confirm, references=measurements[measurements["role"] == "reference"])
+    references = measurements[measurements["role"] == "reference"]
+    worst = _worst(confirm, references=references)
     table = pd.concat([kept, worst], ignore_index=True) if len(worst) else kept
+    scaled = _scaled(table, references=references)
+    table = pd.concat([table, scaled], ignore_index=True) if len(scaled) else table
     return table.drop_duplicates(["run", "name", *at_columns(table)], ignore_index=True)
 
 
 def _worst(confirm: pd.DataFrame, *, references: pd.DataFrame) -> pd.DataFrame:
     """Returns a row for every failed run and every test score that other runs of its task, or its references, have."""
-    task = [field for field in field_columns(confirm) if field.startswith("task.")]
-    at = at_columns(confirm)
+    task, at = _task(confirm), at_columns(confirm)
     failed = confirm[confirm["failed"]].drop_duplicates("run").drop(columns=[*at, *NUMBER])
     if failed.empty:
         return failed
     tested = confirm[~confirm["failed"] & _has_a_worst(confirm)]
-    stated = references.drop(columns=at).assign(**{"at.split": "test"})
+    stated = references.drop(columns="at.predictor").assign(**{"at.split": "test"})
     addresses = pd.concat([tested, stated])[[*task, *at, "name", "unit"]].drop_duplicates()
-    floors = references[references["at.predictor"] == "constant"].rename(columns={"value": "floor"})
-    floors = floors[[*task, "name", "floor"]].drop_duplicates([*task, "name"])
-    worst = failed.merge(addresses, on=task).merge(floors, on=[*task, "name"], how="left")
-    worst["value"] = worst.pop("floor").where(worst["name"] == "accuracy", UNIFORM_BITS)
+    floors = _floors(references)
+    worst = failed.merge(addresses, on=task).merge(floors, on=[*task, *_point(floors), "name"], how="left")
+    worst["value"] = worst.pop("floor").where(worst["name"] != "bits_per_byte", UNIFORM_BITS)
     unknown = sorted((set(failed["run"]) - set(worst["run"])) | set(worst.loc[worst["value"].isna(), "run"]))
     if unknown:
         raise ValueError(
@@ -67,8 +71,35 @@ def _worst(confirm: pd.DataFrame, *, references: pd.DataFrame) -> pd.DataFrame:
     return worst
 
 
+def _scaled(rows: pd.DataFrame, *, references: pd.DataFrame) -> pd.DataFrame:
+    """Returns `scaled_accuracy`, (accuracy - floor) / (1 - floor), with the floor measured on the same test."""
+    tested = rows[(rows["name"] == "accuracy") & (rows.get("at.split") == "test")]
+    if tested.empty or references.empty:
+        return tested.iloc[:0]
+    floors = _floors(references[references["name"] == "accuracy"])
+    scaled = tested.merge(floors, on=[*_task(tested), *_point(floors), "name"])
+    scaled = scaled[scaled["floor"] < 1]
+    floor = scaled.pop("floor")
+    return scaled.assign(name="scaled_accuracy", value=(scaled["value"] - floor) / (1 - floor))
+
+
+def _floors(references: pd.DataFrame) -> pd.DataFrame:
+    """Returns, by task, point and name, what reading nothing scores."""
+    found = references[references["at.predictor"].isin(FLOORS)].rename(columns={"value": "floor"})
+    return found[[*_task(found), *_point(found), "name", "floor"]].drop_duplicates(
+        [*_task(found), *_point(found), "name"]
+    )
+
+
+def _task(rows: pd.DataFrame) -> list[str]:
+    return [field for field in field_columns(rows) if field.startswith("task.")]
+
+
+def _point(rows: pd.DataFrame) -> list[str]:
+    """Returns the columns that say at which point of an evaluation's grid a number was measured."""
+    return [column for column in at_columns(rows) if column not in NOT_POINTS]
+
+
 def _has_a_worst(rows: pd.DataFrame) -> pd.Series:
-    """Returns which rows are test scores, or a byte model's losses by position: there the worst is a uniform guess."""
-    by_position = rows["at.position"].notna() if "at.position" in rows.columns else False
-    tested = rows["at.split"] == "test" if "at.split" in rows.columns else False
-    return (rows["name"].isin(SCORES) | by_position) & tested
+    """Returns which rows are test scores."""
+    return rows["name"].isin(SCORES) & (rows["at.split"] == "test" if "at.split" in rows.columns else False)

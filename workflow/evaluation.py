@@ -1,40 +1,71 @@
-"""How well a network predicts: bits and hits, counted at labelled positions only."""
+"""How well a network predicts: bits and hits, or errors, counted at labelled positions only."""
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.network import Network
+from models.network import Network, NetworkSpec
 from tasks import AnyTask
-from tasks.task import IGNORE, Batch, Split
+from tasks.draws import Split
+from tasks.series.series import SeriesBatch, SeriesTask
+from tasks.task import Batch, TextTask
 from workflow.results import Measurement
 from workflow.runs import Precision, TrainingRun
 
+AnyBatch = Batch | SeriesBatch
+
 
 class Scores(NamedTuple):
-    """Sums over the examples, by position: bits of surprise, targets predicted right, targets in all (float64, on the CPU)."""
+    """Sums over the examples, by position, float64 on the CPU: of labels, and by name of what each of them scored."""
 
-    bits_T: Tensor
-    right_T: Tensor
     labels_T: Tensor
+    sums: dict[str, Tensor]
+
+    def mean(self, name: str) -> float:
+        """Returns the mean over labelled positions: `bits` of surprise, the share `right`, `squared` or `absolute` error."""
+        return (self.sums[name].sum() / self.labels_T.sum()).item()
 
     @property
-    def bits(self) -> float:
-        """Mean bits per labelled position."""
-        return (self.bits_T.sum() / self.labels_T.sum()).item()
-
-    @property
-    def accuracy(self) -> float:
-        """Fraction of labelled positions predicted right."""
-        return (self.right_T.sum() / self.labels_T.sum()).item()
+    def bits_per_byte(self) -> float:
+        return (self.sums["bits"].sum() / self.sums["bytes"].sum()).item()
 
 
-def labelled_logits(network: Network, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Returns logits_MN and targets_M of the M labelled positions: the head, most of the cost, runs at no other."""
-    labelled_BT = batch.targets_BT != IGNORE
-    return network.head(network.features(batch.tokens_BT)[labelled_BT]), batch.targets_BT[labelled_BT]
+def network_of(spec: NetworkSpec, task: AnyTask) -> Network:
+    """Returns the network, weights drawn, that reads and predicts what the task asks."""
+    if isinstance(task, SeriesTask):
+        return spec.build_for_series(task.channels, task.outputs)
+    return spec.build_bottleneck(task.vocabulary_size) if task.bottleneck else spec.build(task.vocabulary_size)
+
+
+def predictions(network: Network, batch: AnyBatch, *, piece: int | None) -> tuple[Tensor, Tensor]:
+    """Returns logits_MN, or numbers_MH, and targets of the M labelled positions: the head, most of the cost, runs at no other.
+
+    Where `piece` is given, the batch is read by so many positions at once, the state being carried on.
+    """
+    if piece is None:
+        x_BTW = network.features(batch.inputs)
+    else:
+        state, read = network.initial_state(len(batch.inputs), batch.inputs.shape[1]), []
+        for part in batch.inputs.split(piece, dim=1):
+            features, state = network.read(part, state)
+            read.append(features)
+        x_BTW = torch.cat(read, dim=1)
+    return network.head(x_BTW[batch.labelled_BT]), batch.targets[batch.labelled_BT]
+
+
+def loss(predicted: Tensor, targets: Tensor) -> Tensor:
+    """Returns the mean loss: the cross-entropy of logits, in nats, or the squared error of numbers."""
+    if targets.is_floating_point():
+        return F.mse_loss(predicted.float(), targets)
+    return F.cross_entropy(predicted.float(), targets)
+
+
+def loss_unit(task: AnyTask) -> tuple[str, float]:
+    """Returns the unit in which the loss is told, and what a loss is multiplied by to be in it."""
+    return ("1", 1.0) if isinstance(task, SeriesTask) else ("bit", 1 / math.log(2))
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
@@ -42,47 +73,61 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def to_device(batch: Batch, device: torch.device) -> Batch:
+def to_device(batch: AnyBatch, device: torch.device) -> AnyBatch:
     """Returns the batch on the device."""
-    return Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))
+    return type(batch)(*(tensor.to(device, non_blocking=True) for tensor in batch))
 
 
 @torch.inference_mode()
 def scores(network: Network, task: AnyTask, *, split: Split, run: TrainingRun) -> Scores:
     """Returns the scores on the first batches of a split of the task, as many and as large as the run says."""
     device = network.head.weight.device
-    sums_3T = torch.zeros(3, 0, dtype=torch.float64)
+    totals: dict[str, Tensor] = {}
     for index in range(run.evaluation.batches):
         batch = task.batch(split, index, run.optimizer.batch_size)
         with autocast(device, run.precision):
-            logits_MN, targets_M = labelled_logits(network, to_device(batch, device))
-        bits_M = F.cross_entropy(logits_MN.float(), targets_M, reduction="none") / torch.log(torch.tensor(2.0))
-        right_M = logits_MN.argmax(dim=-1) == targets_M
-        positions_M = (batch.targets_BT != IGNORE).nonzero()[:, 1]
-        counts_3M = torch.stack([bits_M.double(), right_M.double(), torch.ones_like(bits_M).double()]).cpu()
-        longer = batch.tokens_BT.shape[1] - sums_3T.shape[1]
-        sums_3T = F.pad(sums_3T, (0, max(longer, 0))).index_add(1, positions_M, counts_3M)
-    return Scores(*sums_3T)
+            predicted, targets = predictions(network, to_device(batch, device), piece=run.evaluation.piece)
+        positions_M = batch.labelled_BT.nonzero()[:, 1]
+        for name, values_M in _scored(predicted.float(), targets, task).items():
+            sums_T = totals.setdefault(name, torch.zeros(0, dtype=torch.float64))
+            longer = batch.inputs.shape[1] - len(sums_T)
+            totals[name] = F.pad(sums_T, (0, max(longer, 0))).index_add(0, positions_M, values_M.double().cpu())
+    return Scores(totals.pop("labels"), totals)
+
+
+def _scored(predicted: Tensor, targets: Tensor, task: AnyTask) -> dict[str, Tensor]:
+    """Returns, by name, what each labelled position scored."""
+    if isinstance(task, SeriesTask):
+        errors_MH = predicted - targets
+        found = {"squared": errors_MH.square().mean(dim=1), "absolute": errors_MH.abs().mean(dim=1)}
+    else:
+        bits_M = F.cross_entropy(predicted, targets, reduction="none") / math.log(2)
+        found = {"bits": bits_M, "right": predicted.argmax(dim=-1) == targets}
+        if isinstance(task, TextTask):
+            found["bytes"] = task.token_bytes_N.to(targets.device)[targets]
+    return {"labels": torch.ones_like(predicted[:, 0]), **found}
 
 
 def measurements(found: Scores, task: AnyTask, *, at: dict[str, int | float | str]) -> list[Measurement]:
     """Returns loss, headline score and number of labels, at an address."""
-    loss = Measurement(name="loss", value=found.bits, unit="bit", at=at)
     labels = Measurement(name="labels", value=found.labels_T.sum().item(), unit="count", at=at)
+    if isinstance(task, SeriesTask):
+        errors = {"loss": "squared", "mse": "squared", "mae": "absolute"}
+        return [*(Measurement(name=n, value=found.mean(of), unit="1", at=at) for n, of in errors.items()), labels]
+    bits = Measurement(name="loss", value=found.mean("bits"), unit="bit", at=at)
     if task.score == "accuracy":
-        return [loss, Measurement(name="accuracy", value=found.accuracy, unit="fraction", at=at), labels]
-    return [loss, Measurement(name="bits_per_byte", value=found.bits, unit="bit/byte", at=at), labels]
+        return [bits, Measurement(name="accuracy", value=found.mean("right"), unit="fraction", at=at), labels]
+    return [bits, Measurement(name="bits_per_byte", value=found.bits_per_byte, unit="bit/byte", at=at), labels]
 
 
-def by_position(found: Scores) -> list[Measurement]:
-    """Returns the test loss in buckets of position 0, 1, 2-3, 4-7, ...; a bucket is named by its first position."""
+def by_position(found: Scores, *, at: dict[str, int | float | str]) -> list[Measurement]:
+    """Returns the bits per byte in buckets of position 0, 1, 2-3, 4-7, ...; a bucket is named by its first position."""
     rows, first = [], 0
     while first < len(found.labels_T):
         last = max(2 * first, 1)
-        bucket = Scores(*(sums_T[first:last] for sums_T in found))
-        if bucket.labels_T.sum() > 0:
-            rows.append(
-                Measurement(name="loss", value=bucket.bits, unit="bit", at={"split": "test", "position": first})
-            )
+        bucket = Scores(found.labels_T[first:last], {name: sums_T[first:last] for name, sums_T in found.sums.items()})
+        if bucket.sums["bytes"].sum() > 0:
+            told = {"name": "bits_per_byte", "value": bucket.bits_per_byte, "unit": "bit/byte"}
+            rows.append(Measurement(**told, at=at | {"position": first}))
         first = last
     return rows

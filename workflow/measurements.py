@@ -125,7 +125,8 @@ def _is_text(column: str) -> bool:
     if column.startswith("provenance."):
         return column.removeprefix("provenance.") not in _NUMERIC_PROVENANCE
     last = column.rpartition(".")[2]
-    return column in (*FIXED, "name", "unit", "interval", TUNED_BY) or last.endswith(("name", "sha256", "lengths"))
+    named = column in (*FIXED, "name", "unit", "interval", TUNED_BY) or last.endswith(("name", "sha256"))
+    return named or "grid." in column
 
 
 def main() -> None:

@@ -1,14 +1,16 @@
 """An experiment file becomes runs: base x grid at one scale, every run validated before the first one starts."""
 
-import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import yaml
 from pydantic import Field, ValidationError
 
+from tasks import AnyTask
+from tasks.task import TokenTask
+from workflow.grids import points
 from workflow.identity import group_id, run_id
 from workflow.results import write
 from workflow.runs import ReferenceRun, Run, RunFile, Selected, Spec, TrainingRun
@@ -20,7 +22,7 @@ _TAGS = ("run", "training", "profiling", "reference", "shared", "native")  # in 
 
 Role = Literal["tune", "confirm", "profile", "reference"]
 Tree = dict[str, Any]  # nested settings as an experiment file writes them
-Axes = dict[str, list[Any]]  # dotted path, or several joined by ", " and varied together -> values
+Axes = dict[str, list[Any]]
 
 
 class Tuning(Spec):
@@ -144,14 +146,14 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
     grid = spec.grid | change.grid
     runs: dict[str, Planned] = {}
     tuned: list[float] = []
-    for cell in _points(grid):
+    for cell in points(grid):
         if spec.tune is None:
             _add(runs, "profile", [run_at(base, cell, where=where)])
             continue
         tune_grid = spec.tune.grid | change.tune
         tuned = tune_grid["optimizer.learning_rate"]
         at = spec.tune.at | change.tune_at
-        tuning = [run_at(base, cell | at | point, where=where) for point in _points(tune_grid)]
+        tuning = [run_at(base, cell | at | point, where=where) for point in points(tune_grid)]
         selected = {"best_of": _add(runs, "tune", tuning)}
         fresh = spec.confirm | change.confirm
         if set(fresh["seed"]) & set(tune_grid["seed"]):
@@ -159,11 +161,12 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
                 f"{where}: confirm.seed must share no seed with tune.grid.seed: a selected run is not a confirmation"
             )
         confirming = [
-            run_at(base, cell | point | {"optimizer.learning_rate": selected}, where=where) for point in _points(fresh)
+            run_at(base, cell | point | {"optimizer.learning_rate": selected}, where=where) for point in points(fresh)
         ]
         _add(runs, "confirm", confirming)
-        task = confirming[0].model_dump(mode="json")["task"]
-        reference = {"kind": "reference", "task": task, "examples": spec.reference_examples}
+        told = confirming[0].model_dump(mode="json")
+        reference = {"kind": "reference", "task": told["task"], "examples": spec.reference_examples}
+        reference["grid"] = told["evaluation"]["grid"]
         _add(runs, "reference", [run_at(reference, {}, where=where)])
     if len({planned.run.network.block for planned in runs.values() if not isinstance(planned.run, ReferenceRun)}) > 1:
         raise ValueError(
@@ -233,8 +236,8 @@ def run_at(base: Tree, settings: Tree, *, where: str) -> Run:
     try:
         run = RunFile.model_validate_json(json.dumps({"run": tree})).run
         if isinstance(run, TrainingRun):  # not in the type: a result stays readable where its corpus is not at hand
-            for length in run.evaluation.lengths:
-                run.task.at_length(length)
+            for point in run.evaluation.points:
+                _posed(run.task, point)
     except ValueError as error:
         problem = _first_problem(error) if isinstance(error, ValidationError) else str(error)
         point = ", ".join(f"{path}={json.dumps(value)}" for path, value in settings.items())
@@ -242,22 +245,24 @@ def run_at(base: Tree, settings: Tree, *, where: str) -> Run:
     return run
 
 
-def _points(axes: Axes) -> Iterator[Tree]:
-    """Yields every combination of the axes' values, the first axis slowest."""
-    for values in itertools.product(*axes.values()):
-        point: Tree = {}
-        for key, value in zip(axes, values, strict=True):
-            paths = key.split(", ")
-            point |= dict(zip(paths, value if len(paths) > 1 else [value], strict=True))
-        yield point
+def _posed(task: AnyTask, point: Tree) -> None:
+    """ValueError where the task cannot be tested there, or by the same network."""
+    other = task.at(point)
+    asked = ["vocabulary_size"] if isinstance(task, TokenTask) else ["channels", "outputs"]
+    for field in asked:
+        if getattr(other, field) != getattr(task, field):
+            raise ValueError(
+                f"evaluation.grid: {field} would be {getattr(other, field)} at {point}, but the network is made for "
+                f"{getattr(task, field)}: vary that in the experiment's grid"
+            )
 
 
 def _merged(tree: Tree, change: Tree) -> Tree:
-    """Returns `tree` with the leaves of `change` put over its own; a mapping with a `name` is replaced whole."""
+    """Returns `tree` with the leaves of `change` put over its own; a grid and a mapping with a `name` are replaced whole."""
     merged = dict(tree)
     for key, value in change.items():
         inner = merged.get(key)
-        whole = not (isinstance(inner, dict) and isinstance(value, dict)) or "name" in value
+        whole = not (isinstance(inner, dict) and isinstance(value, dict)) or "name" in value or key == "grid"
         merged[key] = value if whole else _merged(inner, value)
     return merged
 

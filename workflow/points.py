@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from workflow.confirmations import SCORES, confirmations
+from workflow.confirmations import NOT_POINTS, SCORES, confirmations
 from workflow.measurements import at_columns, field_columns
 from workflow.plans import Figure, PlanFile
 from workflow.styles import Look, Quantity, described, differing, looks, quantity
@@ -232,9 +232,10 @@ def _references(estimates: pd.DataFrame, rows: pd.DataFrame, *, y: str) -> pd.Da
     references = estimates[(estimates["role"] == "reference") & (estimates["name"] == y)]
     if y not in SCORES or references.empty:
         return pd.DataFrame(columns=["panel", "x", "predictor", "value"])
-    task = [field for field in field_columns(estimates) if field.startswith("task.")]
-    scores = references.rename(columns={"at.predictor": "predictor"})[[*task, "predictor", "value"]]
-    found = rows[[*task, "panel", "x"]].drop_duplicates().merge(scores, on=task)
+    place = [field for field in field_columns(estimates) if field.startswith("task.")]
+    place += [column for column in at_columns(estimates) if column not in NOT_POINTS]
+    scores = references.rename(columns={"at.predictor": "predictor"})[[*place, "predictor", "value"]]
+    found = rows[[*place, "panel", "x"]].drop_duplicates().merge(scores, on=place)
     return found.drop_duplicates(["panel", "x", "predictor"])[["panel", "x", "predictor", "value"]]
 
 

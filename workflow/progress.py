@@ -23,10 +23,10 @@ class Progress:
         self._seconds: dict[str, float] = {}  # of the runs seen finished
 
     def of(self, run: Run, *, done: int) -> Callable[[int, float], None]:
-        """Returns what a run calls with its step and its loss in bits; a run without steps calls it with 0."""
+        """Returns what a run calls with its step and its loss; a run without steps calls it with 0."""
         started = time.monotonic()
 
-        def tell(step: int, bits: float) -> None:
+        def tell(step: int, loss: float) -> None:
             now = time.monotonic()
             if now - self._told < _SECONDS_BETWEEN_LINES:
                 return
@@ -34,7 +34,7 @@ class Progress:
             line = f"{describe(run)} | run {done + 1} of {self._total}"
             if isinstance(run, TrainingRun) and step:
                 left = (now - started) / step * (run.optimizer.steps - step)
-                line += f", step {step} of {run.optimizer.steps}, loss {bits:.2f} bit, at most {clock(left)} left"
+                line += f", step {step} of {run.optimizer.steps}, loss {loss:.3g}, at most {clock(left)} left"
             print(line + self._whole(), file=sys.stderr, flush=True)
 
         return tell

@@ -1,11 +1,13 @@
 """A run: everything that decides a result and nothing else. No path, no host, no date."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.network import NetworkSpec
 from tasks import AnyTask
+from tasks.task import TokenTask
+from workflow.grids import points
 
 
 class Spec(BaseModel):
@@ -39,13 +41,26 @@ class OptimizerSpec(Spec):
         return self
 
 
+Grid = dict[str, tuple[Any, ...]]
+
+
 class EvaluationSpec(Spec):
-    """When and on how much a network is scored; `stop_accuracy` on validation ends training early (null: never)."""
+    """When and on how much a network is scored; `stop_accuracy` on validation ends training early (null: never).
+
+    `grid` has the points, of fields of the task or its length, at which the network is tested beside the task it was
+    trained on. `piece` is how many tokens of a sequence are read at once, the state being carried on (null: all).
+    """
 
     every_steps: int = Field(gt=0)
     batches: int = Field(gt=0)
     stop_accuracy: Annotated[float, Field(gt=0, le=1)] | None
-    lengths: tuple[Annotated[int, Field(gt=0)], ...]
+    piece: Annotated[int, Field(gt=0)] | None
+    grid: Grid
+
+    @property
+    def points(self) -> list[dict[str, Any]]:
+        """The points of the grid, none where it has no axis."""
+        return list(points(self.grid)) if self.grid else []
 
 
 Precision = Literal["float32", "bfloat16"]
@@ -68,6 +83,8 @@ class TrainingRun(Spec):
             raise ValueError(
                 f"evaluation.stop_accuracy needs a task scored by accuracy; set it to null for {self.task.name}"
             )
+        if self.evaluation.piece is not None and isinstance(self.task, TokenTask) and self.task.bottleneck:
+            raise ValueError(f"{self.task.name} is told from the last position alone: set evaluation.piece to null")
         return self
 
 
@@ -92,11 +109,12 @@ class ProfilingRun(Spec):
 
 
 class ReferenceRun(Spec):
-    """Scores the predictors that need no network: a task's floors and its ceiling."""
+    """Scores the predictors that need no network, a task's floors and its ceiling, at every point of the grid too."""
 
     kind: Literal["reference"]
     task: AnyTask
     examples: int = Field(gt=0)
+    grid: Grid
 
 
 Run = TrainingRun | ProfilingRun | ReferenceRun

@@ -100,6 +100,8 @@ class Quantity(NamedTuple):
 # Measurements of which less is better.
 BETTER_LOW = (
     "bits_per_byte",
+    "mse",
+    "mae",
     "loss",
     "seconds",
     "peak_bytes",
@@ -112,6 +114,9 @@ BETTER_LOW = (
 
 _WORDS = {
     "accuracy": "accuracy",
+    "scaled_accuracy": "scaled accuracy",
+    "mse": "mean squared error",
+    "mae": "mean absolute error",
     "bits_per_byte": "bits per byte",
     "solved": "share of seeds that solve the task",
     "seconds": "time per call",

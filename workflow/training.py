@@ -6,18 +6,28 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.mixer import UnsupportedKernel, state_bytes
 from models.network import Network
+from tasks import AnyTask
 from workflow.checkpoints import Checkpoint
-from workflow.evaluation import autocast, by_position, labelled_logits, measurements, scores, to_device
+from workflow.evaluation import (
+    autocast,
+    by_position,
+    loss,
+    loss_unit,
+    measurements,
+    network_of,
+    predictions,
+    scores,
+    to_device,
+)
 from workflow.isolation import attempt
 from workflow.results import Measurement, Outcome
 from workflow.runs import OptimizerSpec, TrainingRun
 from workflow.serving import Desk, main
 
-Watch = Callable[[int, float], None]  # step, training loss in bits: called now and then
+Watch = Callable[[int, float], None]  # step, training loss: called now and then
 
 
 def train(
@@ -29,7 +39,8 @@ def train(
     same. A loss that is not finite ends the run as `diverged`.
     """
     torch.manual_seed(run.seed)
-    network = run.network.build(run.task.vocabulary_size).to(device)
+    network = network_of(run.network, run.task).to(device)
+    unit, per_nat = loss_unit(run.task)
     optimizer = adamw(network, run.optimizer)
     curve: list[Measurement] = []
     loss_sum = torch.zeros((), dtype=torch.float64, device=device)
@@ -47,16 +58,16 @@ def train(
         step += 1
         if step % run.evaluation.every_steps and step < run.optimizer.steps:
             continue
-        train_bits = loss_sum.item() / (step - since) / math.log(2)
-        if not math.isfinite(train_bits):
+        train_loss = loss_sum.item() / (step - since) * per_nat
+        if not math.isfinite(train_loss):
             return Outcome(
                 "diverged", f"loss was not finite by step {step}", _cost(run, network, step, learning_rate, curve)
             )
         found = scores(network, run.task, split="validation", run=run)
-        curve.append(Measurement(name="loss", value=train_bits, unit="bit", at={"split": "train", "step": step}))
+        curve.append(Measurement(name="loss", value=train_loss, unit=unit, at={"split": "train", "step": step}))
         curve += measurements(found, run.task, at={"split": "validation", "step": step})
-        stopped = run.evaluation.stop_accuracy is not None and found.accuracy >= run.evaluation.stop_accuracy
-        watch(step, train_bits)
+        stopped = run.evaluation.stop_accuracy is not None and found.mean("right") >= run.evaluation.stop_accuracy
+        watch(step, train_loss)
         loss_sum.zero_()
         since = step
         if not stopped and checkpoint.due():  # continued from here, a run that has stopped would train on
@@ -70,13 +81,11 @@ def train(
 def training_step(
     network: Network, optimizer: torch.optim.Optimizer, run: TrainingRun, *, step: int, device: torch.device
 ) -> Tensor:
-    """Takes one step on batch (seed, step) and returns its mean loss in nats, without waiting for the device."""
+    """Takes one step on batch (seed, step) and returns its mean loss (`evaluation.loss`), without waiting for the device."""
     batch = to_device(run.task.batch("train", run.seed << 32 | step, run.optimizer.batch_size), device)
     with autocast(device, run.precision):
-        logits_MN, targets_M = labelled_logits(network, batch)
-    return descend(
-        network, optimizer, F.cross_entropy(logits_MN.float(), targets_M), gradient_clip=run.optimizer.gradient_clip
-    )
+        predicted, targets = predictions(network, batch, piece=None)
+    return descend(network, optimizer, loss(predicted, targets), gradient_clip=run.optimizer.gradient_clip)
 
 
 def descend(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, *, gradient_clip: float) -> Tensor:
@@ -107,14 +116,14 @@ def schedule(step: int, spec: OptimizerSpec) -> float:
 
 
 def tested(run: TrainingRun, network: Network) -> list[Measurement]:
-    """Returns the test scores: on the task, by position where it is scored in bits, and at every length asked for."""
-    found = scores(network, run.task, split="test", run=run)
-    rows = measurements(found, run.task, at={"split": "test"})
-    if run.task.score == "bits_per_byte":
-        rows += by_position(found)
-    for length in run.evaluation.lengths:
-        task = run.task.at_length(length)
-        rows += measurements(scores(network, task, split="test", run=run), task, at={"split": "test", "length": length})
+    """Returns the test scores on the task and at every point of the grid, by position too where they are in bits."""
+    rows = []
+    for point in ({}, *run.evaluation.points):
+        task, at = run.task.at(point), {"split": "test", **point}
+        found = scores(network, task, split="test", run=run)
+        rows += measurements(found, task, at=at)
+        if task.score == "bits_per_byte":
+            rows += by_position(found, at=at)
     return rows
 
 
@@ -122,17 +131,21 @@ def _cost(
     run: TrainingRun, network: Network, steps: int, learning_rate: float, rows: list[Measurement]
 ) -> tuple[Measurement, ...]:
     """Returns the rows with what the run and its network cost put before them."""
-    length = run.task.batch("test", 0, 1).tokens_BT.shape[1]
+    length, *others = (_length(run.task.at(point)) for point in ({}, *run.evaluation.points))
     costs = [
         Measurement(name="steps", value=steps, unit="step"),
         Measurement(name="learning_rate", value=learning_rate, unit="1"),
         Measurement(name="parameters", value=sum(parameter.numel() for parameter in network.parameters()), unit="1"),
         Measurement(name="flops", value=network.flops(length) / length, unit="FLOP/token"),
     ]
-    for tokens in (length, *run.evaluation.lengths):
+    for tokens in dict.fromkeys([length, *others]):
         held = state_bytes(network.initial_state(1, tokens))
         costs.append(Measurement(name="state_bytes", value=held, unit="B", at={"length": tokens}))
     return tuple(costs + rows)
+
+
+def _length(task: AnyTask) -> int:
+    return task.batch("test", 0, 1).inputs.shape[1]
 
 
 def execute(desk: Desk, run: TrainingRun) -> Outcome:

@@ -18,6 +18,10 @@ class SeriesBatch(NamedTuple):
     def inputs(self) -> Tensor:
         return self.values_BTC
 
+    @property
+    def targets(self) -> Tensor:
+        return self.targets_BTH
+
 
 class Errors(NamedTuple):
     mse: float

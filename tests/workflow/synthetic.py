@@ -27,7 +27,7 @@ base:
   network: {block: shared, width: 16, depth: 1, positions: 0, convolution: 4, feedforward: 0}
   optimizer:
     {final_rate: 0.1, warmup_steps: 1, steps: 4, batch_size: 2, weight_decay: 0.1, beta2: 0.98, gradient_clip: 1.0}
-  evaluation: {every_steps: 2, batches: 1, stop_accuracy: null, lengths: []}
+  evaluation: {every_steps: 2, batches: 1, stop_accuracy: null, piece: null, grid: {}}
   precision: float32
 grid:
   network.mixer:
@@ -116,7 +116,7 @@ def _trained(run: TrainingRun, rng: np.random.Generator, *, finished: bool) -> l
     rows = [
         Measurement(name="steps", value=run.optimizer.steps, unit="step"),
         Measurement(name="learning_rate", value=rate, unit="1"),
-        *_sizes(run.network, run.task.vocabulary_size, (_length(run), *run.evaluation.lengths)),
+        *_sizes(run.network, run.task.vocabulary_size, (_length(run), *_lengths(run))),
     ]
     if not finished:
         return rows
@@ -131,8 +131,9 @@ def _trained(run: TrainingRun, rng: np.random.Generator, *, finished: bool) -> l
         buckets = [0, *(2**power for power in range(_length(run).bit_length() - 1))]
         for place, first in enumerate(buckets):
             loss = bits + 2.5 * math.exp(-place / 2)
-            rows.append(Measurement(name="loss", value=loss, unit="bit", at={"split": "test", "position": first}))
-    for length in run.evaluation.lengths:
+            at = {"split": "test", "position": first}
+            rows.append(Measurement(name="bits_per_byte", value=loss, unit="bit/byte", at=at))
+    for length in _lengths(run):
         beyond = max(0.0, math.log2(length / _length(run)))
         rows += _scores(
             run, score - (1 - _SKILL[run.network.mixer.name]) * beyond, bits, {"split": "test", "length": length}
@@ -184,11 +185,15 @@ def _profiled(run: ProfilingRun, rng: np.random.Generator) -> list[Measurement]:
 def _referenced(run: ReferenceRun) -> list[Measurement]:
     if run.task.score == "bits_per_byte":
         scores = {f"order_{order}": 4.6 - 0.75 * order + 0.1 * order**2 for order in range(6)} | {"xz": 2.35}
-        return [
-            Measurement(name="bits_per_byte", value=v, unit="bit/byte", at={"predictor": k}) for k, v in scores.items()
-        ]
-    scores = run.task.references(64)
-    return [Measurement(name="accuracy", value=v, unit="fraction", at={"predictor": k}) for k, v in scores.items()]
+        name, unit = "bits_per_byte", "bit/byte"
+    else:
+        scores, name, unit = run.task.references(64), "accuracy", "fraction"
+    points = [{}, *({"length": length} for length in run.grid.get("length", ()))]
+    return [
+        Measurement(name=name, value=score, unit=unit, at={"predictor": predictor, **point})
+        for point in points
+        for predictor, score in scores.items()
+    ]
 
 
 @functools.cache
@@ -204,6 +209,10 @@ def _sizes(spec: SharedNetworkSpec | NativeNetworkSpec, vocabulary: int, lengths
         held = state_bytes(network.initial_state(1, length))
         rows.append(Measurement(name="state_bytes", value=held, unit="B", at={"length": length}))
     return rows
+
+
+def _lengths(run: TrainingRun) -> list[int]:
+    return [point["length"] for point in run.evaluation.points]
 
 
 def _length(run: TrainingRun) -> int:

@@ -90,7 +90,7 @@ def test_a_hybrid_is_named_after_the_code_of_all_its_parts(copy, file):
 
 
 def test_a_change_in_the_task_moves_what_is_trained_or_scored_on_it(copy):
-    with (copy / "tasks" / "recall.py").open("a", encoding="utf-8") as file:
+    with (copy / "tasks" / "memory" / "recall.py").open("a", encoding="utf-8") as file:
         file.write("\nCHANGED = True\n")
     assert changed(copy) == {name for name in RUNS if not name.startswith("profiling")}
 

@@ -33,7 +33,7 @@ EXPERIMENT = {
             "beta2": 0.95,
             "gradient_clip": 1.0,
         },
-        "evaluation": {"every_steps": 2, "batches": 1, "stop_accuracy": None, "lengths": []},
+        "evaluation": {"every_steps": 2, "batches": 1, "stop_accuracy": None, "piece": None, "grid": {}},
         "precision": "float32",
     },
     "grid": {

@@ -112,7 +112,7 @@ def test_progress_tells_the_share_done_and_the_time_left(tmp_path, monkeypatch, 
     tell = Progress(watched=tmp_path / "smoke", total=2).of(trained[3].run, done=0)
     tell(10, 1.5)
     told = capsys.readouterr().err
-    assert "run 1 of 2, step 10 of 20, loss 1.50 bit" in told
+    assert "run 1 of 2, step 10 of 20, loss 1.5" in told
     assert f"all: 3 of {len(PLAN.runs)} runs, about " in told
     assert told.endswith(" left\n")
 

@@ -17,7 +17,7 @@ from models.mixer import UnsupportedKernel
 from tasks.task import IGNORE, Batch
 from tests.models.rows import settings
 from workflow.checkpoints import Checkpoint
-from workflow.evaluation import labelled_logits, scores
+from workflow.evaluation import predictions, scores
 from workflow.plans import run_at
 from workflow.results import read_result, write
 from workflow.runs import OptimizerSpec, RunFile, Selected, TrainingRun
@@ -49,7 +49,7 @@ BASE = {
         "beta2": 0.95,
         "gradient_clip": 1.0,
     },
-    "evaluation": {"every_steps": 3, "batches": 2, "stop_accuracy": None, "lengths": [24]},
+    "evaluation": {"every_steps": 3, "batches": 2, "stop_accuracy": None, "piece": None, "grid": {"length": [24]}},
     "precision": "float32",
     "seed": 1,
 }
@@ -157,7 +157,7 @@ def test_the_loss_is_taken_at_labelled_positions_only():
     run = run_of()
     network = run.network.build(run.task.vocabulary_size).double()
     tokens, targets = run.task.batch("train", 0, 3)
-    gathered, labels = labelled_logits(network, Batch(tokens, targets))
+    gathered, labels = predictions(network, Batch(tokens, targets), piece=None)
     everywhere = torch.nn.functional.cross_entropy(
         network(tokens).flatten(0, 1), targets.flatten(), ignore_index=IGNORE
     )
@@ -178,8 +178,8 @@ def test_scores_agree_with_the_definition():
             bits -= math.log2(torch.softmax(logits[b, t].double(), -1)[targets[b, t]].item())
             right += int(logits[b, t].argmax() == targets[b, t])
             count += 1
-    assert found.bits == pytest.approx(bits / count, rel=1e-5)
-    assert found.accuracy == pytest.approx(right / count)
+    assert found.mean("bits") == pytest.approx(bits / count, rel=1e-5)
+    assert found.mean("right") == pytest.approx(right / count)
     assert found.labels_T.sum() == count
 
 
