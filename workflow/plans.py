@@ -1,5 +1,6 @@
 """An experiment file becomes runs: base x grid at one scale, every run validated before the first one starts."""
 
+import difflib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from tasks import AnyTask
+from tasks.presets import PRESETS
 from tasks.task import TokenTask
 from workflow.grids import points
 from workflow.identity import group_id, run_id
@@ -18,6 +20,7 @@ from workflow.runs import ReferenceRun, Run, RunFile, Selected, Spec, TrainingRu
 FOLDER = Path(__file__).parent / "experiments"
 SCALES = ("smoke", "quick", "paper")
 
+_CELLS = 4  # that share a process where they may
 _TAGS = ("run", "training", "profiling", "reference", "shared", "native")  # in a problem's path, but no fields of a run
 
 Role = Literal["tune", "confirm", "profile", "reference"]
@@ -145,6 +148,7 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
     base = _merged(spec.base, change.base)
     grid = spec.grid | change.grid
     runs: dict[str, Planned] = {}
+    waiting: dict[str, list[list[Run]]] = {}
     tuned: list[float] = []
     for cell in points(grid):
         if spec.tune is None:
@@ -163,7 +167,10 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
         confirming = [
             run_at(base, cell | point | {"optimizer.learning_rate": selected}, where=where) for point in points(fresh)
         ]
-        _add(runs, "confirm", confirming)
+        # Cells that wait for the same tuning runs share processes, as starting one costs more than a small run.
+        cells = waiting.setdefault(group_id(selected["best_of"]), [])
+        cells.append(confirming)
+        _add(runs, "confirm", confirming, company=cells[(len(cells) - 1) // _CELLS * _CELLS])
         told = confirming[0].model_dump(mode="json")
         reference = {"kind": "reference", "task": told["task"], "examples": spec.reference_examples}
         reference["grid"] = told["evaluation"]["grid"]
@@ -173,6 +180,9 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
             f"{where}: network.block is shared in some runs and native in others, which are not to be compared: "
             "give each an experiment of its own"
         )
+    _refuse_mixed_sources(
+        [planned.run.task for planned in runs.values() if isinstance(planned.run, TrainingRun)], where
+    )
     varied = tuple(path for key in grid for path in key.split(", "))
     return Plan(
         experiment, scale, " ".join(spec.question.split()), spec.figures, varied, tuple(tuned), tuple(runs.values())
@@ -214,12 +224,16 @@ def _network(run: Run) -> str:
     return "" if isinstance(run, ReferenceRun) else run.network.model_dump_json()
 
 
-def _add(runs: dict[str, Planned], role: Role, cohort: list[Run]) -> list[str]:
-    """Puts a cohort into the plan, unless it is there already, and returns the names of its runs."""
-    ids = [run_id(run) for run in cohort]
-    subject = cohort[0].task.name if isinstance(cohort[0], ReferenceRun) else cohort[0].network.mixer.name
-    name = "profile" if role == "profile" else f"{role}-{subject}-{group_id(ids)}"
-    for id, run in zip(ids, cohort, strict=True):
+def _add(runs: dict[str, Planned], role: Role, cell: list[Run], *, company: list[Run] | None = None) -> list[str]:
+    """Puts the runs of a cell into the plan, unless they are there, and returns their names.
+
+    They are served in one process, with the cell that `company` names if that was put in before.
+    """
+    ids = [run_id(run) for run in cell]
+    subject = cell[0].task.name if isinstance(cell[0], ReferenceRun) else cell[0].network.mixer.name
+    served = group_id([run_id(run) for run in company or cell])
+    name = "profile" if role == "profile" else f"{role}-{subject}-{served}"
+    for id, run in zip(ids, cell, strict=True):
         runs.setdefault(id, Planned(id, role, name, run))
     return ids
 
@@ -234,7 +248,7 @@ def run_at(base: Tree, settings: Tree, *, where: str) -> Run:
             node = node.setdefault(parent, {})
         node[leaf] = value
     try:
-        run = RunFile.model_validate_json(json.dumps({"run": tree})).run
+        run = RunFile.model_validate_json(json.dumps({"run": _complete(tree)})).run
         if isinstance(run, TrainingRun):  # not in the type: a result stays readable where its corpus is not at hand
             for point in run.evaluation.points:
                 _posed(run.task, point)
@@ -243,6 +257,31 @@ def run_at(base: Tree, settings: Tree, *, where: str) -> Run:
         point = ", ".join(f"{path}={json.dumps(value)}" for path, value in settings.items())
         raise ValueError(f"{where}: {problem} (at {point})") from None
     return run
+
+
+def _refuse_mixed_sources(tasks: Iterable[AnyTask], where: str) -> None:
+    """ValueError where an experiment would compare a task with another of the same name that its source builds otherwise."""
+    sources: dict[str, str] = {}
+    for task in tasks:
+        source = getattr(task, "source", None)
+        if source is not None and sources.setdefault(task.name, source) != source:
+            raise ValueError(
+                f"{where}: task.source of {task.name} is {sources[task.name]} in some runs and {source} in others, which "
+                "are different tasks: give each an experiment of its own"
+            )
+
+
+def _complete(tree: Tree) -> Tree:
+    """Returns the settings with a published setting of the task, where one is named, written out."""
+    task = tree.get("task")
+    if not isinstance(task, dict) or "preset" not in task:
+        return tree
+    name = task["preset"]
+    if name not in PRESETS:
+        near = difflib.get_close_matches(str(name), PRESETS, n=3)
+        raise ValueError(f"task.preset: unknown preset {name!r}{': did you mean ' + ', '.join(near) if near else ''}")
+    fields = {field: value for field, value in task.items() if field != "preset"}
+    return tree | {"task": PRESETS[name].model_dump(mode="json") | fields}
 
 
 def _posed(task: AnyTask, point: Tree) -> None:
@@ -262,7 +301,12 @@ def _merged(tree: Tree, change: Tree) -> Tree:
     merged = dict(tree)
     for key, value in change.items():
         inner = merged.get(key)
-        whole = not (isinstance(inner, dict) and isinstance(value, dict)) or "name" in value or key == "grid"
+        whole = (
+            not (isinstance(inner, dict) and isinstance(value, dict))
+            or "name" in value
+            or "preset" in value
+            or key == "grid"
+        )
         merged[key] = value if whole else _merged(inner, value)
     return merged
 

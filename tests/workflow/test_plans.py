@@ -5,7 +5,10 @@ import json
 import pytest
 import yaml
 
+from tasks.memory.recall import Recall
+from tasks.presets import PRESETS
 from tests.models.rows import ARCHITECTURES, settings
+from workflow import plans
 from workflow.plans import SCALES, cohorts, experiment_names, needs, plan, plan_of, write_plan
 from workflow.runs import RunFile, Selected, TrainingRun
 
@@ -95,17 +98,57 @@ def test_confirmation_learns_at_the_rate_its_own_tuning_selects():
                 assert rates[id].network == run.run.network
 
 
-def test_a_cohort_differs_only_in_learning_rate_and_seed():
+def test_a_cohort_is_of_one_network_and_its_runs_wait_for_the_same():
     for name, cohort in cohorts([planned()]).items():
-        left = {
-            run.run.model_copy(
-                update={"seed": 0, "optimizer": run.run.optimizer.model_copy(update={"learning_rate": 1.0})}
-            ).model_dump_json()
-            for run in cohort
-            if isinstance(run.run, TrainingRun)
-        }
-        assert len(left) <= 1, name
+        trained = [run.run for run in cohort if isinstance(run.run, TrainingRun)]
+        assert len({run.network.model_dump_json() for run in trained}) <= 1, name
+        assert len({str(run.optimizer.learning_rate) for run in trained if run.seed in (1, 2, 3)}) <= 1, name
         assert all(need not in {run.id for run in cohort} for need in needs(cohort))
+
+
+def test_cells_that_wait_for_the_same_rates_share_processes_a_few_at_a_time():
+    tasks = [
+        {"name": "recall", "length": 16 + at, "vocabulary": 32, "pairs": 2, "fillers": 1, "power": 0.01}
+        for at in range(6)
+    ]
+    grid = {"network.mixer": EXPERIMENT["grid"]["network.mixer"][:1], "task": tasks}
+    tune = EXPERIMENT["tune"] | {"at": {"task": tasks[0]}}
+    confirming = [
+        len(cohort)
+        for cohort in cohorts([planned({"grid": grid, "tune": tune})]).values()
+        if cohort[0].role == "confirm"
+    ]
+    assert sorted(confirming) == [2 * 3, 4 * 3]  # cells x seeds
+
+
+def test_a_preset_is_written_out_and_can_be_changed(monkeypatch):
+    monkeypatch.setitem(PRESETS, "somewhere/recall/64", Recall(**EXPERIMENT["base"]["task"] | {"length": 64}))
+    base = EXPERIMENT["base"] | {"task": {"preset": "somewhere/recall/64", "vocabulary": 40}}
+    tasks = {run.run.task for run in planned({"base": base}).runs}
+    assert {(task.length, task.vocabulary) for task in tasks} == {(64, 40)}
+    assert "preset" not in planned({"base": base}).runs[0].run.model_dump_json()
+
+
+def test_an_unknown_preset_is_refused_with_those_that_are_near(monkeypatch):
+    monkeypatch.setitem(PRESETS, "somewhere/recall/64", Recall(**EXPERIMENT["base"]["task"]))
+    with pytest.raises(ValueError, match="unknown preset 'somewhere/recal/64': did you mean somewhere/recall/64"):
+        planned({"base": EXPERIMENT["base"] | {"task": {"preset": "somewhere/recal/64"}}})
+
+
+def test_tasks_of_one_name_and_two_sources_are_not_compared(monkeypatch):
+    class Sourced(Recall):
+        source: str
+
+    one, other = (Sourced(**EXPERIMENT["base"]["task"], source=source) for source in ("deletang", "xlstm"))
+    plans._refuse_mixed_sources([one, one], "here")
+    with pytest.raises(ValueError, match=r"task\.source of recall is deletang in some runs and xlstm in others"):
+        plans._refuse_mixed_sources([one, other], "here")
+
+
+def test_a_point_of_the_grid_that_needs_another_network_is_refused():
+    evaluation = EXPERIMENT["base"]["evaluation"] | {"grid": {"vocabulary": [40]}}
+    with pytest.raises(ValueError, match=r"vocabulary_size would be 40 at .* vary that in the experiment"):
+        planned({"base": EXPERIMENT["base"] | {"evaluation": evaluation}})
 
 
 def test_runs_shared_by_two_experiments_are_served_once():

@@ -183,6 +183,17 @@ def test_scores_agree_with_the_definition():
     assert found.labels_T.sum() == count
 
 
+@pytest.mark.parametrize("piece", [1, 5, 1000])
+def test_a_test_read_in_pieces_scores_what_one_read_at_once_does(piece):
+    run = run_of()
+    torch.manual_seed(0)
+    network = run.network.build(run.task.vocabulary_size)
+    at_once = scores(network, run.task, split="test", run=run)
+    pieces = scores(network, run.task, split="test", run=run_of({"evaluation.piece": piece}))
+    torch.testing.assert_close(pieces.sums["bits"], at_once.sums["bits"], rtol=1e-5, atol=1e-5)
+    assert torch.equal(pieces.labels_T, at_once.labels_T)
+
+
 def test_the_schedule_warms_up_and_falls_to_the_final_rate():
     spec = OptimizerSpec.model_validate(BASE["optimizer"] | {"warmup_steps": 10, "steps": 110})
     rates = [schedule(step, spec) for step in range(110)]
