@@ -9,7 +9,7 @@ from workflow.estimates import AGREED, ALONE, LABELS, SEEDS, SHARE
 from workflow.intervals import tied_with_best
 from workflow.plans import Figure, PlanFile
 from workflow.points import Points
-from workflow.styles import BETTER_LOW, QUARTILES, number, predictor, sentence, uncertain, words
+from workflow.styles import QUARTILES, number, predictor, sentence, uncertain, words
 
 _INTERVALS = {
     SEEDS: "95 % t intervals of the mean over seeds",
@@ -65,13 +65,19 @@ class Answer(NamedTuple):
 def answer(figure: Figure, *, points: Points) -> Answer:
     """Returns the best line, those not told apart from it, and the worst, at the largest x of every panel."""
     clauses: dict[str, str] = {}
+    first = "lowest" if points.better_low else "highest"
+    if points.named and not points.by_line:
+        for (panel, x), rows in points.estimates.groupby(["panel", "x"], sort=False):
+            place = f"{panel}, {x}" if len(points.panels) > 1 else str(x)
+            clauses[place] = _comparison(rows, points.failures.iloc[:0], figure, points)
+        items = [f"{sentence(place)}: {clause}" for place, clause in clauses.items()]
+        return Answer(f"The {first} {points.y.name} on each task:", items)
     for panel in points.panels:
         rows = points.estimates[points.estimates["panel"] == panel]
         several = not points.named and bool(rows["series"].duplicated().any())
         last = max(rows["x"].max(), points.failures["x"].max()) if several else None
         lost = points.failures[(points.failures["panel"] == panel) & (points.failures["x"] == last)]
         clauses[panel] = _comparison(rows[rows["x"] == last] if several else rows, lost, figure, points)
-    first = "lowest" if figure.y in BETTER_LOW else "highest"
     place = f"{_at(points, float(last))}, t" if several else "T"
     said = f"{place}he {first} {points.y.name}"
     if len(clauses) == 1:
@@ -80,7 +86,7 @@ def answer(figure: Figure, *, points: Points) -> Answer:
 
 
 def _comparison(rows: pd.DataFrame, lost: pd.DataFrame, figure: Figure, points: Points) -> str:
-    low = figure.y in BETTER_LOW
+    low = points.better_low
     rows = rows.sort_values("value", ascending=low, kind="stable")
     best, worst = rows.iloc[0], rows.iloc[-1]
     seeds = (rows["role"] == "confirm").all()
@@ -107,7 +113,8 @@ def _at(points: Points, x: float) -> str:
 
 
 def _over(figure: Figure, points: Points) -> str:
-    return "" if figure.x == "network.mixer" else f" over {points.x.name}"
+    named = {"network.mixer": "", "task": " on every task"}
+    return named.get(figure.x, f" over {points.x.name}")
 
 
 def _where(figure: Figure) -> str:
@@ -143,6 +150,10 @@ def _marks(points: Points) -> str:
 def _references(points: Points) -> str:
     if points.references.empty:
         return ""
+    if points.named and not points.by_line:
+        return (
+            "Without a network: the best constant answer (dotted) and the best other shortcut (dashed) at every task."
+        )
     mean = points.references.groupby("predictor")["value"].agg(["min", "max"])
     told = [
         f"{predictor(str(name))}: {_span(row['min'], row['max'])}" for name, row in mean.sort_values("min").iterrows()

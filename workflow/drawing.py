@@ -14,7 +14,6 @@ from matplotlib.transforms import ScaledTranslation, Transform
 from workflow.panels import (
     BOUNDED,
     add_legend,
-    distinct,
     logarithmic,
     name_axes,
     panel_width,
@@ -23,11 +22,12 @@ from workflow.panels import (
     set_y_scale,
     tick_at,
 )
-from workflow.points import Points
+from workflow.points import Points, yardsticks
 from workflow.styles import GREY, Look, number, predictor
 
 SHADE = "#f1f1ee"
 MARKERS = {"out_of_memory": "x", "timed_out": "+", "unsupported": "1", "diverged": "4"}
+YARDSTICKS = {"best constant": (0, (1.2, 1.6)), "best shortcut": (0, (4, 1.6))}
 _LABEL_HEIGHT = 0.105  # inches that one reference label takes
 
 
@@ -88,7 +88,7 @@ def _draw_lines(ax: Axes, points: Points, panel: str) -> None:
     shown = points.estimates[points.estimates["panel"] == panel]
     seeds = points.seeds[points.seeds["panel"] == panel]
     present = [label for label in points.looks if label in set(shown["series"])]
-    alone = points.named or not shown["series"].duplicated().any()
+    alone = points.by_line or not shown["series"].duplicated().any()
     apart = not (points.crowded or alone or (shown["role"] == "profile").all())
     step = _step(ax, points) if apart else 0.0
     for place, label in enumerate(present):
@@ -99,7 +99,7 @@ def _draw_lines(ax: Axes, points: Points, panel: str) -> None:
         style = {"color": look.style.colour, "ls": look.style.dash, "marker": look.style.marker, "mfc": look.face}
         size = {"lw": look.width, "ms": 3.2 if points.crowded else 4.4, "mew": 0.9, "zorder": 4}
         xs, ys = _places(points, line["x"]), line["value"] * points.y.factor
-        ax.plot(xs, ys, transform=_moved(ax, inches), **style, **size)
+        ax.plot(xs, ys, transform=_moved(ax, inches), **style, **size | ({"lw": 0} if points.named else {}))
     if alone and not points.named:
         _join_specs(ax, points, shown)
 
@@ -128,12 +128,12 @@ def _places(points: Points, xs: pd.Series) -> np.ndarray:
 
 def _step(ax: Axes, points: Points) -> float:
     """Returns how far apart, in inches, lines are set at one x so that their intervals do not hide each other."""
-    every = distinct(points.estimates["x"]) * points.x.factor
+    every = np.unique(_places(points, points.estimates["x"]))
     if len(every) < 2:
         return 0.08 * ax.figure.get_figwidth()
     to_axes = ax.transData + ax.transAxes.inverted()
     gap = np.diff(to_axes.transform(np.column_stack([every, every]))[:, 0]).min()
-    return min(0.5 * gap, 0.08) * panel_width(len(points.panels))
+    return min(0.5 * gap, 0.2 if points.named else 0.08) * panel_width(len(points.panels))
 
 
 def _moved(ax: Axes, inches: float) -> Transform:
@@ -182,6 +182,9 @@ def _draw_references(ax: Axes, references: pd.DataFrame, points: Points) -> None
     """Draws a thin line per reference predictor, named at the right edge; those too close together share a name."""
     if references.empty:
         return
+    if points.named and not points.by_line:
+        _draw_reference_ticks(ax, references, points)
+        return
     table = references.pivot_table(index="predictor", columns="x", values="value")
     bottom, top = ax.get_ylim()
     groups: list[list[str]] = []
@@ -199,6 +202,14 @@ def _draw_references(ax: Axes, references: pd.DataFrame, points: Points) -> None
     for group, fraction in zip(groups, fractions, strict=True):
         place = {"xy": (1.015, fraction), "xycoords": "axes fraction", "annotation_clip": False}
         ax.annotate(_shared_name(group), **place, fontsize=7, color=GREY, va="center", ha="left")
+
+
+def _draw_reference_ticks(ax: Axes, references: pd.DataFrame, points: Points) -> None:
+    """Draws, at every name, a short line for what the best constant answer scores and one for the best shortcut."""
+    for what, scores in yardsticks(references, lower_is_better=points.better_low).items():
+        xs = _places(points, scores.index.to_series())
+        style = {"color": GREY, "lw": 0.9, "zorder": 1, "ls": YARDSTICKS[what]}
+        ax.hlines(scores.to_numpy(), xs - 0.38, xs + 0.38, **style)
 
 
 def _draw_reference(ax: Axes, line: pd.Series, points: Points) -> None:
@@ -243,13 +254,15 @@ def _draw_trials(ax: Axes, trials: pd.DataFrame, look: Look) -> None:
 
 def _line_handles(points: Points) -> list[Line2D]:
     shown = set(points.estimates["series"]) | set(points.failures["series"])
-    return [] if points.named else [_handle(look) for label, look in points.looks.items() if label in shown]
+    return [] if points.by_line else [_handle(look) for label, look in points.looks.items() if label in shown]
 
 
 def _other_handles(points: Points) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = []
     if len(points.trained):
         handles.append(Patch(color=SHADE, label="trained lengths"))
+    if points.named and not points.by_line and len(points.references):
+        handles += [Line2D([], [], color=GREY, lw=0.9, ls=dash, label=what) for what, dash in YARDSTICKS.items()]
     if points.seeds["failed"].any():
         handles.append(Line2D([], [], ls="", marker="x", ms=3.6, mew=0.8, color=GREY, label="failed seed"))
     for status in sorted(set(points.failures["status"])):

@@ -49,7 +49,8 @@ def set_x_scale(ax: Axes, points: Points, *, width: float) -> None:
     """Names the places on the x axis, or gives its numbers a scale and ticks."""
     if points.named:
         labels = list(dict.fromkeys(points.estimates["x"]))
-        ax.set_xticks(range(len(labels)), [label.replace(", ", ",\n") for label in labels])
+        turned = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if len(labels) > 6 else {}
+        ax.set_xticks(range(len(labels)), [label.replace(", ", ",\n") for label in labels], **turned)
         ax.set_xlim(-0.6, len(labels) - 0.4)
         ax.grid(visible=False, axis="x")
     else:

@@ -49,7 +49,8 @@ class Figure(Spec):
     """One figure and its table: a measurement over a field of the run or of the measurement's address, a line per mixer.
 
     `x` is a dotted field (`task.pairs`, `length`), an address (`at.length`, `at.position`), a measurement of the same run
-    (`state_bytes`), or `network.mixer` for one place per mixer. `panels` names the field with one panel per value.
+    (`state_bytes`), `network.mixer` for one place per mixer, or `task` for one per task. `panels` names the field
+    with one panel per value.
     """
 
     y: str

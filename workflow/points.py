@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from workflow.confirmations import NOT_POINTS, SCORES, confirmations
+from workflow.confirmations import FLOORS, NOT_POINTS, SCORES, confirmations
 from workflow.measurements import at_columns, field_columns
 from workflow.plans import Figure, PlanFile
-from workflow.styles import Look, Quantity, described, differing, looks, quantity
+from workflow.styles import BETTER_LOW, Look, Quantity, described, differing, looks, quantity, words
 
 _MIXER = "network.mixer"
+_TASK = "task"
 _MANY = 8
 
 
@@ -34,6 +35,8 @@ class Points(NamedTuple):
     x: Quantity
     y: Quantity
     named: bool  # x is a name, not a number
+    by_line: bool  # x is the line's own name
+    better_low: bool  # less of y is better
     compared: str  # what the lines are: mixers, or architectures
 
     @property
@@ -64,13 +67,19 @@ def points(figure: Figure, *, plan: PlanFile, estimates: pd.DataFrame, measureme
     if figure.x == _MIXER:
         rows, chosen = rows.assign(x=rows["series"]), chosen.assign(x=chosen["series"])
         failing, named = failing.assign(x=failing["series"]), True
+    if figure.x == _TASK:
+        name_of = _task_names(seeds)  # in the order of the plan
+        rows, chosen, failing = (
+            part.assign(x=key(part, columns_of(part, _TASK)).map(name_of)) for part in (rows, chosen, failing)
+        )
     _refuse_ambiguous(rows)
     units = {name: unit for name, unit in zip(shown["name"], shown["unit"], strict=True) if isinstance(name, str)}
     split = rows["at.split"].iloc[0] if "at.split" in rows and rows["at.split"].nunique() == 1 else None
     order = panel_order(measurements, label, roles=("confirm", "profile"))
+    places = {x: place for place, x in enumerate(name_of.values())} if figure.x == _TASK else None
     return Points(
-        estimates=_ranked(rows, order, label.looks),
-        seeds=_ranked(chosen, order, label.looks),
+        estimates=_ranked(rows, order, label.looks, places),
+        seeds=_ranked(chosen, order, label.looks, places),
         failures=failing[["panel", "series", "x", "status"]].sort_values(["panel", "series", "x"], ignore_index=True),
         references=_references(estimates, rows, y=figure.y),
         trained=_trained(rows) if figure.x == "at.length" else pd.DataFrame(columns=["panel", "low", "high"]),
@@ -82,6 +91,8 @@ def points(figure: Figure, *, plan: PlanFile, estimates: pd.DataFrame, measureme
             figure.y, unit=units[figure.y], values=rows["value"], split=split if isinstance(split, str) else None
         ),
         named=named,
+        by_line=figure.x == _MIXER,
+        better_low=figure.y in BETTER_LOW,
         compared=compared(rows),
     )
 
@@ -115,6 +126,18 @@ def key(rows: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
 
 def _text(column: pd.Series) -> pd.Series:
     return (column.astype("float64") if column.dtype.kind in "iuf" else column).astype("str").fillna("")
+
+
+def _task_names(rows: pd.DataFrame) -> dict[str, str]:
+    """Returns what tasks are called, by their fields: the name and, where several have it, the fields in which those differ."""
+    fields = columns_of(rows, _TASK)
+    tasks = rows.assign(key=key(rows, fields)).drop_duplicates("key")
+    named: dict[str, str] = {}
+    for name, alike in tasks.groupby("task.name", sort=False):
+        rest = described(alike, [field for field in fields if field != "task.name"])
+        for place, said in zip(alike["key"], rest, strict=True):
+            named[place] = ", ".join(part for part in (words(str(name)), said) if part)
+    return named
 
 
 def _series_fields(figure: Figure, plan: PlanFile, rows: pd.DataFrame, where: dict[str, Any]) -> list[str]:
@@ -183,8 +206,8 @@ def _at_own_length(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _with_x(rows: pd.DataFrame, figure: Figure, *, among: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Returns the rows with `x`: a field, an address or, joined on `keys`, another measurement of the same run."""
-    if figure.x == _MIXER:
-        return rows.assign(x=None)
+    if figure.x in (_MIXER, _TASK):
+        return rows.assign(x="")
     if figure.x in rows.columns:
         return rows.assign(x=rows[figure.x])
     other = among[among["name"] == figure.x]
@@ -212,14 +235,17 @@ def panel_order(measurements: pd.DataFrame, label: Labels, *, roles: Sequence[st
     return list(dict.fromkeys(runs["panel"].dropna()))
 
 
-def _ranked(rows: pd.DataFrame, panels: list[str], by_label: dict[str, Look]) -> pd.DataFrame:
-    """Returns the rows by panel, line and x, in the order in which they are drawn and tabulated."""
+def _ranked(
+    rows: pd.DataFrame, panels: list[str], by_label: dict[str, Look], places: dict[str, int] | None
+) -> pd.DataFrame:
+    """Returns the rows by panel, line and x, or the place of its name, in the order in which they are drawn and tabulated."""
     panel = {name: place for place, name in enumerate(panels)}
     line = {name: place for place, name in enumerate(by_label)}
-    rows = rows.assign(_panel=rows["panel"].map(panel), _line=rows["series"].map(line))
+    x = rows["x"] if places is None else rows["x"].map(places)
+    rows = rows.assign(_panel=rows["panel"].map(panel), _line=rows["series"].map(line), _x=x)
     ties = [column for column in ("run",) if column in rows.columns]
-    rows = rows.sort_values(["_panel", "_line", "x", *ties], kind="stable", ignore_index=True)
-    return rows.drop(columns=["_panel", "_line"])
+    rows = rows.sort_values(["_panel", "_line", "_x", *ties], kind="stable", ignore_index=True)
+    return rows.drop(columns=["_panel", "_line", "_x"])
 
 
 def _statuses(*parts: pd.DataFrame) -> dict[str, int]:
@@ -237,6 +263,16 @@ def _references(estimates: pd.DataFrame, rows: pd.DataFrame, *, y: str) -> pd.Da
     scores = references.rename(columns={"at.predictor": "predictor"})[[*place, "predictor", "value"]]
     found = rows[[*place, "panel", "x"]].drop_duplicates().merge(scores, on=place)
     return found.drop_duplicates(["panel", "x", "predictor"])[["panel", "x", "predictor", "value"]]
+
+
+def yardsticks(references: pd.DataFrame, *, lower_is_better: bool) -> dict[str, pd.Series]:
+    """Returns, by x, what the best constant answer scores and what the best of the other shortcuts does."""
+    constant = references["predictor"].isin(FLOORS)
+    shortcuts = references[~constant & (references["predictor"] != "oracle")].groupby("x", sort=False)["value"]
+    return {
+        "best constant": references[constant].groupby("x", sort=False)["value"].first(),
+        "best shortcut": shortcuts.min() if lower_is_better else shortcuts.max(),
+    }
 
 
 def _trained(rows: pd.DataFrame) -> pd.DataFrame:

@@ -14,14 +14,15 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from workflow.confirmations import FLOORS
 from workflow.estimates import SHARE, SOLVED
 from workflow.fairness import fairness_rows
 from workflow.intervals import tied_with_best
 from workflow.measurements import read_table
 from workflow.plans import Figure, PlanFile, read_plan
-from workflow.points import Points, points
+from workflow.points import Points, points, yardsticks
 from workflow.results import write
-from workflow.styles import BETTER_LOW, DASH, QUARTILES, exact, number, sentence, uncertain, words
+from workflow.styles import BETTER_LOW, DASH, QUARTILES, exact, number, predictor, sentence, uncertain, words
 
 FAIRNESS = "fairness"
 _MOST_COLUMNS = 5
@@ -64,6 +65,8 @@ def tables_of(plan: PlanFile, *, estimates: pd.DataFrame, measurements: pd.DataF
 
 def score_table(figure: Figure, *, shown: Points) -> Table:
     """Returns what a figure shows: a row per panel and line, a column per x or, where each line has its own, one."""
+    if shown.named and not shown.by_line:
+        return _table_by_name(figure, shown=shown)
     rows, names = shown.estimates, [sentence(shown.compared)]
     if len(shown.panels) > 1:
         names.insert(0, sentence(words(figure.panels or "")))
@@ -76,14 +79,22 @@ def score_table(figure: Figure, *, shown: Points) -> Table:
     tied = _tied(rows, figure, together=["panel", "x"] if across else ["panel"])
     repeated = (rows["role"] == "confirm").any() or (rows["interval"] == QUARTILES).any()
     body = []
+
+    def titled(panel: str, label: str) -> list[Cell]:
+        return [Cell(label)] if len(shown.panels) == 1 else [Cell(sentence(panel)), Cell(label)]
+
     for panel in shown.panels:
         for label in shown.looks:
             line = rows[(rows["panel"] == panel) & (rows["series"] == label)]
             lost = shown.failures[(shown.failures["panel"] == panel) & (shown.failures["series"] == label)]
             if len(line) or len(lost):
                 numbers = _across(line, lost, xs, shown, tied=tied) if across else _single(line, shown, tied=tied)
-                title = [Cell(label)] if len(shown.panels) == 1 else [Cell(sentence(panel)), Cell(label)]
-                body.append([*title, *numbers, *([Cell(_count(line))] if repeated else [])])
+                body.append([*titled(panel, label), *numbers, *([Cell(_count(line))] if repeated else [])])
+        for name, scores in _references(shown, panel):
+            numbers = [Cell(_score(scores.get(x), shown)) for x in xs]
+            if not across:
+                numbers = [*([] if shown.named else [Cell(DASH)]), Cell(_score(scores.iloc[0], shown))]
+            body.append([*titled(panel, f"no network: {name}"), *numbers, *([Cell(DASH)] if repeated else [])])
     titles = [number(x * shown.x.factor) for x in xs] if across else _single_titles(shown)
     span, spanned = (shown.x.label, len(xs)) if across else ("", 0)
     title = shown.y.label if shown.named else f"{shown.y.label} by {shown.x.name}"
@@ -96,6 +107,46 @@ def score_table(figure: Figure, *, shown: Points) -> Table:
         spanned,
         (_note(figure, shown, tied=tied) + thinned).strip(),
     )
+
+
+def _table_by_name(figure: Figure, *, shown: Points) -> Table:
+    """Returns a row per name on the x axis and a column per line, beside what is scored without a network."""
+    labels = [label for label in shown.looks if label in set(shown.estimates["series"])]
+    tied = _tied(shown.estimates, figure, together=["panel", "x"])
+    names = [*([sentence(words(figure.panels or ""))] if len(shown.panels) > 1 else []), sentence(shown.x.name)]
+    without = ["best constant", "best shortcut", "oracle"] if len(shown.references) else []
+    body = []
+    for (panel, x), rows in shown.estimates.groupby(["panel", "x"], sort=False):
+        at = {row["series"]: (index, row) for index, row in rows.iterrows()}
+        cells = [_cell(*at[label], shown, tied=tied) if label in at else Cell(DASH) for label in labels]
+        here = shown.references[(shown.references["panel"] == panel) & (shown.references["x"] == x)]
+        title = [Cell(sentence(panel)), Cell(str(x))] if len(shown.panels) > 1 else [Cell(str(x))]
+        body.append([*title, *(Cell(text) for text in _yardsticks(here, shown) if without), *cells, Cell(_count(rows))])
+    head = [*names, *without, *labels, "n"]
+    return Table(sentence(shown.y.name), head, body, len(names), "", 0, _note(figure, shown, tied=tied))
+
+
+def _yardsticks(here: pd.DataFrame, shown: Points) -> list[str]:
+    """Returns what the best constant answer, the best shortcut, with its name, and the oracle score on one task."""
+    found = yardsticks(here, lower_is_better=shown.better_low)
+    oracle = here.loc[here["predictor"] == "oracle", "value"]
+    constant, shortcut = (_score(values.iloc[0] if len(values) else None, shown) for values in found.values())
+    if shortcut != DASH:
+        best = here.loc[~here["predictor"].isin(["oracle", *FLOORS])]
+        names = best.loc[best["value"] == found["best shortcut"].iloc[0], "predictor"]
+        shortcut = f"{shortcut} ({predictor(names.iloc[0])})"
+    return [constant, shortcut, _score(oracle.iloc[0] if len(oracle) else None, shown)]
+
+
+def _references(shown: Points, panel: str) -> list[tuple[str, pd.Series]]:
+    """Returns, by name, what predictors without a network score at every x of a panel, the worst first."""
+    here = shown.references[shown.references["panel"] == panel]
+    found = [(predictor(str(name)), rows.set_index("x")["value"]) for name, rows in here.groupby("predictor")]
+    return sorted(found, key=lambda pair: pair[1].mean(), reverse=shown.better_low)
+
+
+def _score(value: float | None, shown: Points) -> str:
+    return DASH if value is None or pd.isna(value) else f"{value * shown.y.factor:.3g}"
 
 
 def markdown(table: Table) -> str:
@@ -211,7 +262,8 @@ def _note(figure: Figure, shown: Points, *, tied: pd.Series) -> str:
     if figure.y == "solved":
         parts.append(f"A seed solves the task with an accuracy of at least {SOLVED:g}.")
     if tied.any():
-        parts.append("Bold: not told apart from the best of its column (Welch's t test at 5 %, after Holm).")
+        line = "row" if shown.named and not shown.by_line else "column"
+        parts.append(f"Bold: not told apart from the best of its {line} (Welch's t test at 5 %, after Holm).")
     if (shown.estimates["failed"] > 0).any() and len(shown.seeds):
         parts.append("Failed runs are counted as the worst outcome.")
     return " ".join(parts)

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from tests.workflow.synthetic import failing, recall_plan
+from tests.workflow.synthetic import RECALL, failing, recall_plan
 from tests.workflow.test_figures import cost_plan, tables_of
-from workflow.captions import caption
+from workflow.captions import answer, caption
 from workflow.fairness import parameter_mismatch
 from workflow.plans import plan
 from workflow.points import points
@@ -28,9 +28,19 @@ def texts(table: Table, column: int) -> list[str]:
 def test_a_table_has_a_row_per_line_and_a_column_per_x(recall):
     table = recall["pairs"]
     assert table.head == ["Mixer", "4", "8", "n"]
-    assert texts(table, 0) == ["Attention", "mLSTM, key 4", "mLSTM, key 16"]
-    assert texts(table, 3) == ["3", "3", "3"]
-    assert all(re.fullmatch(r"[\d.]+ (± [\d.]+|\[[\d.]+, [\d.]+\])", text) for text in texts(table, 1))
+    assert texts(table, 0)[:3] == ["Attention", "mLSTM, key 4", "mLSTM, key 16"]
+    assert texts(table, 3)[:3] == ["3", "3", "3"]
+    assert all(re.fullmatch(r"[\d.]+ (± [\d.]+|\[[\d.]+, [\d.]+\])", text) for text in texts(table, 1)[:3])
+
+
+def test_what_needs_no_network_stands_below_every_line_the_worst_first(recall):
+    table = recall["pairs"]
+    names = [text.removeprefix("no network: ") for text in texts(table, 0)[3:]]
+    assert set(names) == {"constant", "position", "any value", "oracle"}
+    assert names[-1] == "oracle"
+    scores = [float(text) for text in texts(table, 1)[3:]]
+    assert scores[-1] == 1
+    assert scores[0] == min(scores)
 
 
 def test_failed_runs_are_counted_in_their_cell(recall):
@@ -108,3 +118,55 @@ def test_both_languages_print_what_the_cell_says():
     assert "\\multicolumn{1}{c}{$\\mu$}" in told
     assert told.count("{") == told.count("}")
     assert escaped("\\{}~^<>") == (r"\textbackslash{}\{\}\textasciitilde{}\textasciicircum{}\textless{}\textgreater{}")
+
+
+TASKS = """  task:
+    - {name: recall, length: 32, vocabulary: 64, pairs: 4, fillers: 1, power: 0.01}
+    - {name: parity, minimum_length: 12, maximum_length: 20, labels: dense}
+    - {name: parity, minimum_length: 12, maximum_length: 20, labels: final}
+"""
+
+
+@pytest.fixture(scope="module")
+def by_task(tmp_path_factory):
+    text = RECALL.replace("  task.pairs: [4, 8]\n", TASKS).replace("at: {task.pairs: 4}", "at: {}")
+    figures = "  raw: {y: accuracy, x: task}\n  scaled: {y: scaled_accuracy, x: task}\n"
+    start, end = text.index("  pairs: {y"), text.index("base:")
+    return tables_of(recall_plan(text[:start] + figures + text[end:]), tmp_path_factory.mktemp("tasks"))
+
+
+def test_tasks_by_name_are_rows_beside_their_floors_and_ceiling(by_task):
+    read, estimated, measured = by_task
+    table = tables(read, estimates=estimated, measurements=measured)["raw"]
+    lines = ["Attention", "mLSTM, key 4", "mLSTM, key 16"]
+    assert table.head == ["Task", "best constant", "best shortcut", "oracle", *lines, "n"]
+    assert texts(table, 0) == ["recall", "parity, dense labels", "parity, final label"]
+    assert texts(table, 3) == ["1", "1", "1"]
+    assert texts(table, 2)[0].endswith("(position)")
+    references = estimated[(estimated["role"] == "reference") & (estimated["task.labels"] == "final")]
+    constant = references.loc[references["at.predictor"] == "constant", "value"].item()
+    assert texts(table, 1)[2] == f"{constant:.3g}"
+
+
+def test_scaled_accuracy_is_zero_at_the_measured_floor_and_one_at_perfection(by_task):
+    _, estimated, _ = by_task
+    tested = estimated[(estimated["role"] == "confirm") & (estimated["at.split"] == "test")]
+    place = ["network.mixer.name", "network.mixer.key_dim", "task.name", "task.labels"]
+    raw, scaled = (tested[tested["name"] == name].set_index(place)["value"] for name in ("accuracy", "scaled_accuracy"))
+    assert len(raw) == len(scaled) == 9
+    floors = estimated[estimated["at.predictor"] == "constant"]
+    for at, value in raw.items():
+        name, labels = at[2:]
+        same = (floors["task.name"] == name) & ((floors["task.labels"] == labels) | floors["task.labels"].isna())
+        floor = floors.loc[same, "value"].item()
+        assert scaled.loc[[at]].iloc[0] == pytest.approx((value - floor) / (1 - floor))
+
+
+def test_what_is_said_of_tasks_by_name_is_said_of_each(by_task):
+    read, estimated, measured = by_task
+    figure = read.figures["raw"]
+    shown = points(figure, plan=read, estimates=estimated, measurements=measured)
+    said = answer(figure, points=shown)
+    assert said.lead == "The highest test accuracy on each task:"
+    assert [item.split(":")[0] for item in said.items] == ["Recall", "Parity, dense labels", "Parity, final label"]
+    assert "best constant answer (dotted)" in caption(figure, plan=read, points=shown)
