@@ -23,7 +23,7 @@ from workflow.panels import (
     tick_at,
 )
 from workflow.points import Points, yardsticks
-from workflow.styles import GREY, Look, number, predictor
+from workflow.styles import GREY, Look, number, predictor, quantity
 
 SHADE = "#f1f1ee"
 MARKERS = {"out_of_memory": "x", "timed_out": "+", "unsupported": "1", "diverged": "4"}
@@ -50,7 +50,7 @@ def figure_of(points: Points, *, y: str) -> Figure:
     return figure
 
 
-def curves_of(trials: pd.DataFrame, *, looks: dict[str, Look], panels: Sequence[str]) -> Figure:
+def curves_of(trials: pd.DataFrame, *, looks: dict[str, Look], panels: Sequence[str], unit: str) -> Figure:
     """Returns validation loss over learning rate; `trials` has panel, series, rate, loss and selected."""
     figure, axes = panels_of(list(panels), shared=False)
     rates = sorted(trials["rate"].unique())
@@ -65,7 +65,7 @@ def curves_of(trials: pd.DataFrame, *, looks: dict[str, Look], panels: Sequence[
             ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         for label, look in looks.items():
             _draw_trials(ax, shown[shown["series"] == label], look)
-    name_axes(figure, axes, x="Learning rate", y="Validation loss (bit)")
+    name_axes(figure, axes, x="Learning rate", y=quantity("loss", unit=unit, values=[], split="validation").label)
     handles = [_handle(look) for look in looks.values() if look.label in set(trials["series"])]
     ring = Line2D([], [], ls="", marker="o", ms=8, mfc="none", mec=GREY, mew=0.9, label="chosen")
     failed = Line2D(

@@ -40,7 +40,8 @@ def draw_all(plan: PlanFile, *, estimates: pd.DataFrame, measurements: pd.DataFr
     if plan.tuned:
         trials, looks, panels = learning_rates(plan, measurements=measurements)
         with matplotlib.rc_context(house_style()):
-            save(curves_of(trials, looks=looks, panels=panels), folder / LEARNING_RATES)
+            units = measurements.loc[measurements["name"] == "loss", "unit"]
+            save(curves_of(trials, looks=looks, panels=panels, unit=units.iloc[0]), folder / LEARNING_RATES)
         write_table(trials, folder / f"{LEARNING_RATES}.csv")
         write(folder / f"{LEARNING_RATES}.txt", tuning_caption(trials, plan=plan) + "\n")
 

@@ -10,6 +10,7 @@ import pytest
 
 FOLDER = Path(__file__).parent
 TOY = {
+    "generation.py": ["--experiment", "recall", "--scale", "smoke", "--rounds", "1"],
     "labelled_positions.py": ["--vocabulary", "64", "--length", "16", "--pairs", "2", "--rounds", "1"],
     "fused_kernels.py": ["--width", "128", "--length", "32", "--batch", "1", "--rounds", "1"],
     "native_blocks.py": ["--width", "64", "--length", "64", "--batch", "1", "--rounds", "1"],
