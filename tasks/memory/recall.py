@@ -23,7 +23,8 @@ class Recall(SyntheticTask):
 
     Key j of the context is asked at the j-th slot drawn without replacement with p(i) proportional to i^(power - 1):
     power 0.01, Zoology's, asks soon after the context, power 1 anywhere. Fillers are reserved tokens, where Zoology's
-    `random_non_queries` may repeat a key; fillers 1 is the setting of its figure 2.
+    `random_non_queries` may repeat a key. So its settings without that, as in figure 2, are those of fillers 1, and its
+    settings with it, the default and Based's figure 2, are not posed identically.
     """
 
     name: Literal["recall"]
