@@ -1,7 +1,7 @@
 """A network: what reads, residual blocks around a mixer, what predicts."""
 
 from abc import ABC, abstractmethod
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Literal, Self
 
 import torch
@@ -59,6 +59,13 @@ class _NetworkSpec(BaseModel, ABC):
         return Network(blocks, ports, norm=ends.norm)
 
 
+@cache
+def _refuse_unbuildable(spec: _NetworkSpec) -> None:
+    """ValueError, with the remedy, where the blocks cannot be built: asked once of each, as a plan has many runs of it."""
+    with torch.device("meta"):
+        spec.blocks()
+
+
 class SharedNetworkSpec(_NetworkSpec):
     """The same residual block around every mixer, so that networks differ in the mixer only.
 
@@ -74,8 +81,7 @@ class SharedNetworkSpec(_NetworkSpec):
 
     @model_validator(mode="after")
     def _mixer_fits(self) -> Self:
-        with torch.device("meta"):
-            self.blocks()
+        _refuse_unbuildable(self)
         return self
 
     def ends(self) -> Ends:
@@ -109,8 +115,7 @@ class NativeNetworkSpec(_NetworkSpec):
 
     @model_validator(mode="after")
     def _architecture_fits(self) -> Self:
-        with torch.device("meta"):
-            self.blocks()
+        _refuse_unbuildable(self)
         return self
 
     @property
