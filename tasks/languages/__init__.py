@@ -1,0 +1,1 @@
+"""Formal languages: strings read to the end, then answered."""
