@@ -1,0 +1,1 @@
+"""Long documents: what a text is about, where it is from, and what was hidden in it."""
