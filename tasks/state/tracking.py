@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import lru_cache
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -14,12 +14,34 @@ from torch import Tensor
 from tasks.draws import integers
 from tasks.task import IGNORE, Batch, Predictor, SyntheticTask, most_frequent
 
-Group = Literal["S2", "S3"]
+Group = Literal["S2", "S3", "S5", "A5", "A4xZ5", "Z60"]
+
+
+def _symmetric(points: int) -> tuple[tuple[int, ...], ...]:
+    return tuple(permutations(range(points)))
+
+
+def _alternating(points: int) -> tuple[tuple[int, ...], ...]:
+    return tuple(p for p in _symmetric(points) if sum(a > b for a, b in combinations(p, 2)) % 2 == 0)
+
+
+def _cyclic(points: int) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple((point + turn) % points for point in range(points)) for turn in range(points))
+
+
+def _product(left: tuple[tuple[int, ...], ...], right: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
+    """Returns the direct product, which acts on the points of both side by side; the right factor varies fastest."""
+    return tuple(p + tuple(len(p) + image for image in q) for p in left for q in right)
+
 
 # The elements of each group, numbered in this order, the identity first: p takes point 0 to p[0], 1 to p[1], ...
 ELEMENTS: dict[Group, tuple[tuple[int, ...], ...]] = {
-    "S2": tuple(permutations(range(2))),
-    "S3": tuple(permutations(range(3))),
+    "S2": _symmetric(2),
+    "S3": _symmetric(3),
+    "S5": _symmetric(5),
+    "A5": _alternating(5),
+    "A4xZ5": _product(_alternating(4), _cyclic(5)),
+    "Z60": _cyclic(60),
 }
 
 

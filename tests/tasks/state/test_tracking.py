@@ -1,6 +1,6 @@
-"""Parity and the word problem of S3 against loops that know nothing of scans."""
+"""Parity and the word problems against loops that know nothing of scans."""
 
-from itertools import product
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -13,8 +13,9 @@ from tasks.state.tracking import ELEMENTS, StateTracking, composition, prefix_pr
 from tasks.state.word_problem import WordProblem
 from tasks.task import IGNORE
 
-WORDS = {"S2": "ab", "S3": "abc"}
 BOTH = pytest.mark.parametrize("group", ["S2", "S3"])
+EVERY = pytest.mark.parametrize("group", sorted(ELEMENTS))
+ORDER = {"S2": 2, "S3": 6, "S5": 120, "A5": 60, "A4xZ5": 60, "Z60": 60}
 
 
 def tracking(group: str, minimum_length=3, maximum_length=40, labels="dense") -> StateTracking:
@@ -44,10 +45,44 @@ def products(elements: list[int]) -> list[int]:
     return found
 
 
-NAIVE = {"S2": parities, "S3": products}
+def even(arrangement: tuple[int, ...]) -> bool:
+    """Sorts by swaps, and counts them."""
+    arrangement, swaps = list(arrangement), 0
+    for place in range(len(arrangement)):
+        while arrangement[place] != place:
+            other = arrangement[place]
+            arrangement[place], arrangement[other] = arrangement[other], other
+            swaps += 1
+    return swaps % 2 == 0
 
 
-@BOTH
+def arranged(points: int, elements: list[int], *, only_even: bool) -> list[int]:
+    """The running product of permutations as what becomes of a row of cards that each reorders."""
+    numbered = [p for p in sorted(permutations(range(points))) if not only_even or even(p)]
+    image, found = list(range(points)), []
+    for element in elements:
+        image = [numbered[element][card] for card in image]
+        found.append(numbered.index(tuple(image)))
+    return found
+
+
+def pairs(elements: list[int]) -> list[int]:
+    left = arranged(4, [element // 5 for element in elements], only_even=True)
+    right = [sum(element % 5 for element in elements[: t + 1]) % 5 for t in range(len(elements))]
+    return [5 * a + z for a, z in zip(left, right, strict=True)]
+
+
+NAIVE = {
+    "S2": parities,
+    "S3": products,
+    "S5": lambda elements: arranged(5, elements, only_even=False),
+    "A5": lambda elements: arranged(5, elements, only_even=True),
+    "A4xZ5": pairs,
+    "Z60": lambda elements: [sum(elements[: t + 1]) % 60 for t in range(len(elements))],
+}
+
+
+@EVERY
 @pytest.mark.parametrize("labels", ["dense", "final"])
 def test_targets_are_those_of_a_naive_loop_and_padding_is_on_the_right(group, labels):
     spec = tracking(group, labels=labels)
@@ -73,19 +108,33 @@ def test_lengths_and_elements_are_uniform(group):
     assert (shares / shares.mean()).numpy() == pytest.approx(np.ones(elements), abs=0.03)
 
 
-@BOTH
+@EVERY
 def test_elements_form_a_group(group):
     table, n = composition(group), len(ELEMENTS[group])
-    assert n == {"S2": 2, "S3": 6}[group]
+    assert n == ORDER[group]
     assert table.shape == (n, n)
     assert all(sorted(row) == list(range(n)) for row in (*table.tolist(), *table.T.tolist()))
     assert all(table[0, a] == table[a, 0] == a for a in range(n))
-    assert all(table[table[a, b], c] == table[a, table[b, c]] for a, b, c in product(range(n), repeat=3))
+    assert np.array_equal(table[table], table[:, table])
 
 
-def test_order_matters_in_s3_and_not_in_s2():
-    assert not np.array_equal(composition("S3"), composition("S3").T)
-    assert np.array_equal(composition("S2"), composition("S2").T)
+@EVERY
+def test_order_matters_unless_the_group_is_commutative(group):
+    assert np.array_equal(composition(group), composition(group).T) == (group in ("S2", "Z60"))
+
+
+@pytest.mark.parametrize(("group", "members"), [("A5", 60), ("S5", 60), ("S3", 3), ("A4xZ5", 4), ("Z60", 1)])
+def test_commutators_generate_all_of_a5_alone(group, members):
+    # A5 is its own commutator subgroup, so not solvable; those of the others are A5, A3, four elements of A4, and one.
+    table = composition(group)
+    inverse = table.argmin(1)
+    commutators = set(table[table, table[inverse[:, None], inverse]].flatten().tolist())
+    while (grown := {int(table[a, b]) for a in commutators for b in commutators}) != commutators:
+        commutators = grown
+    assert len(commutators) == members
+
+
+def test_the_first_token_acts_first():
     assert prefix_products(np.array([[1, 2], [2, 1]]), "S3")[:, -1].tolist() == [3, 4]
 
 
@@ -104,7 +153,7 @@ def test_the_scan_is_the_loop_at_every_length(length):
     assert prefix_products(elements_BT, "S3").tolist() == [products(row) for row in elements_BT.tolist()]
 
 
-@BOTH
+@EVERY
 def test_a_task_posed_at_a_length_is_unpadded_and_labelled_at_the_last_token_alone(group):
     spec = tracking(group).at_length(57)
     tokens_BT, targets_BT = spec.batch("test", 0, 50)
