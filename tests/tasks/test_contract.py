@@ -16,8 +16,13 @@ from tasks.draws import integers, stream
 from tasks.partition import side_of
 from tasks.series.series import SeriesBatch
 from tasks.task import SyntheticTask, Task, TokenTask
+from tests.tasks.context import rows as context
+from tests.tasks.documents import rows as documents
 from tests.tasks.language import rows as language
+from tests.tasks.languages import rows as languages
+from tests.tasks.mad import rows as mad
 from tests.tasks.memory import rows as memory
+from tests.tasks.series import rows as series
 from tests.tasks.state import rows as state
 
 SPLITS = ("train", "validation", "test")
@@ -25,7 +30,7 @@ MEMBERS = get_args(get_args(AnyTask)[0])
 ADAPTER = TypeAdapter(AnyTask)
 
 
-FAMILIES = (memory, state, language)
+FAMILIES = (memory, state, language, documents, languages, context, mad, series)
 TABLE = {task: row for family in FAMILIES for task, row in family.ROWS.items()}
 ROWS = [pytest.param(row, id=task.__name__) for task, row in TABLE.items()]
 SYNTHETIC = [pytest.param(row, id=task.__name__) for task, row in TABLE.items() if issubclass(task, SyntheticTask)]
