@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from tasks import AnyTask
 from tasks.presets import PRESETS
+from tasks.series.series import SeriesTask
 from tasks.task import TokenTask
 from workflow.grids import points
 from workflow.identity import group_id, run_id
@@ -175,6 +176,8 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
         told = confirming[0].model_dump(mode="json")
         reference = {"kind": "reference", "task": told["task"], "examples": spec.reference_examples}
         reference["grid"] = told["evaluation"]["grid"]
+        if isinstance(confirming[0].task, SeriesTask):  # single windows weigh much: on those that the networks see
+            reference["examples"] = told["evaluation"]["batches"] * told["optimizer"]["batch_size"]
         _add(runs, "reference", [run_at(reference, {}, where=where)])
     if len({planned.run.network.block for planned in runs.values() if not isinstance(planned.run, ReferenceRun)}) > 1:
         raise ValueError(

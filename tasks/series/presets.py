@@ -18,6 +18,7 @@ PRESETS: dict[str, SeriesTask] = {
         length=length,
         horizon=horizon,
         labels="final",
+        reads="relative",
     )
     for dataset in get_args(Dataset)
     for length in (96, 336, 512)

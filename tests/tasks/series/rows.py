@@ -8,7 +8,7 @@ from tasks.series.recordings import RECORDINGS
 from tests.tasks.rows import Row
 
 
-def forecasting(*, dataset="beijing-pm25", length=12, horizon=3, labels="dense") -> Forecasting:
+def forecasting(*, dataset="beijing-pm25", length=12, horizon=3, labels="dense", reads="levels") -> Forecasting:
     return Forecasting(
         name="forecasting",
         dataset=dataset,
@@ -16,6 +16,7 @@ def forecasting(*, dataset="beijing-pm25", length=12, horizon=3, labels="dense")
         length=length,
         horizon=horizon,
         labels=labels,
+        reads=reads,
     )
 
 
@@ -50,10 +51,11 @@ ROWS = {
             "length": 13,
             "horizon": 4,
             "labels": "final",
+            "reads": "relative",
         },
-        {"name": 1, "dataset": 7, "dataset_sha256": 0, "length": "12", "horizon": 3.5, "labels": True},
+        {"name": 1, "dataset": 7, "dataset_sha256": 0, "length": "12", "horizon": 3.5, "labels": True, "reads": 0},
         100,
-        {"train": "1e95ca8839694666", "validation": "b77f3ac887ea69e1", "test": "750f5425e28b1f60"},
+        {"train": "1e95ca8839694666", "validation": "3e631ed94de18825", "test": "83931953efab13ec"},
     ),
 }
 

@@ -18,6 +18,7 @@ from tests.tasks.series.rows import forecasting
 DATASETS = pytest.mark.parametrize("dataset", get_args(Dataset))
 SPLITS = ("train", "validation", "test")
 CHANNEL = 100_000
+ALL = 10**7  # more windows than there are
 
 
 def numbered(monkeypatch, dataset: Dataset, **fields) -> Forecasting:
@@ -102,6 +103,8 @@ def test_the_worked_example_is_right(monkeypatch):
     written = " ".join(Forecasting.__doc__.split())
     assert "of the series 1 3 4 4 2 5 values 1 3 4 4 " in written
     assert f"targets, dense {drawn['dense']} targets, final {drawn['final']} " in written
+    relative = forecasting(length=4, horizon=2, labels="final", reads="relative").batch("train", 0, 1).values_BTC
+    assert f"values, relative {' '.join(str(int(value)) for value in relative.ravel())} " in written
 
 
 def test_draw_is_of_the_training_part(monkeypatch):
@@ -144,7 +147,7 @@ def test_references_on_every_seventh_window_are_the_published_ones(monkeypatch, 
         return windows(self, split)[:, first[split == "test"] :: 7]
 
     monkeypatch.setattr(Forecasting, "windows", every_seventh)
-    found = forecasting(dataset=dataset, length=96, horizon=horizon).errors(1)
+    found = forecasting(dataset=dataset, length=96, horizon=horizon).errors(ALL)
     for name, errors in published.items():
         assert found[name] == pytest.approx(errors, rel=0.005), name
 
@@ -153,7 +156,7 @@ def test_references_are_those_of_all_windows_one_by_one(monkeypatch):
     series_CN = read("beijing-pm25")[:3, 20_000:23_000]
     monkeypatch.setattr(module, "read", lambda dataset: series_CN)
     monkeypatch.setattr(module, "parts", lambda dataset: (1800, 2400, 3000))
-    errors = forecasting(length=30, horizon=5).errors(1)
+    errors = forecasting(length=30, horizon=5).errors(ALL)
     features, changes = [], []
     for series in series_CN:
         for start in range(1800 - 34):
@@ -181,26 +184,56 @@ def test_a_day_is_repeated_as_often_as_the_horizon_needs(monkeypatch):
     day = np.arange(24.0)
     series_CN = np.tile(day, (7, 43_800 // 24))
     monkeypatch.setattr(module, "read", lambda dataset: series_CN)
-    errors = forecasting(length=30, horizon=60).errors(1)
+    errors = forecasting(length=30, horizon=60).errors(ALL)
     assert errors["seasonal"] == (0, 0)
     assert errors["last"].mse > 10
 
 
 def test_without_a_day_to_repeat_there_is_no_seasonal_reference():
-    assert "seasonal" not in forecasting(length=23, horizon=2).errors(1)
-    assert "seasonal" in forecasting(length=24, horizon=2).errors(1)
+    assert "seasonal" not in forecasting(length=23, horizon=2).errors(ALL)
+    assert "seasonal" in forecasting(length=24, horizon=2).errors(ALL)
 
 
-def test_references_do_not_depend_on_how_many_examples_are_asked_for():
-    spec = forecasting(length=24, horizon=2)
-    assert spec.errors(1) == spec.errors(5000)
-    assert spec.references(1) == {name: error.mse for name, error in spec.errors(1).items()}
+def test_references_are_of_the_windows_that_a_network_is_tested_on():
+    spec = forecasting(length=24, horizon=2, labels="final")
+    batches = [spec.batch("test", index, 50) for index in range(4)]
+    together = spec.batch("test", 0, 200)
+    assert torch.equal(torch.cat([batch.values_BTC for batch in batches]), together.values_BTC)
+    changes = together.targets_BTH[:, -1].double()
+    assert spec.errors(200)["last"].mse == pytest.approx((changes**2).mean().item(), rel=1e-5)
+    assert spec.errors(200)["last"].mae == pytest.approx(changes.abs().mean().item(), rel=1e-5)
+    assert spec.references(200) == {name: error.mse for name, error in spec.errors(200).items()}
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_batches_of_one_size_go_through_every_window_once_and_then_begin_again(monkeypatch, split):
+    spec = numbered(monkeypatch, "appliances-energy", length=2, horizon=1)
+    windows = spec.windows(split)[..., 0].size
+    size = 1000
+    batches = [spec.batch(split, index, size).values_BTC[:, 0, 0] for index in range(-(-windows // size))]
+    first_B = torch.cat(batches).long()
+    assert len(first_B[:windows].unique()) == windows
+    assert torch.equal(first_B[windows:], first_B[: len(first_B) - windows])
+
+
+def test_what_is_read_can_be_relative_to_the_last_value():
+    levels, relative = (
+        forecasting(labels="final", reads=reads).batch("test", 3, 40) for reads in ("levels", "relative")
+    )
+    expected_BTC = levels.values_BTC.double() - levels.values_BTC[:, -1:].double()
+    torch.testing.assert_close(relative.values_BTC.double(), expected_BTC, atol=1e-6, rtol=1e-5)
+    assert torch.equal(relative.targets_BTH, levels.targets_BTH)
+
+
+def test_what_is_relative_to_the_last_value_cannot_be_labelled_before_it():
+    with pytest.raises(ValidationError, match="set labels to final or reads to levels"):
+        forecasting(reads="relative", labels="dense")
 
 
 def test_the_mean_square_of_the_targets_is_the_error_of_the_last_value():
     spec = forecasting(dataset="household-power", length=96, horizon=24, labels="final")
     changes = spec.batch("test", 0, 20_000).targets_BTH[:, -1].double()
-    assert (changes**2).mean().item() == pytest.approx(spec.errors(1)["last"].mse, rel=0.05)
+    assert (changes**2).mean().item() == pytest.approx(spec.errors(ALL)["last"].mse, rel=0.05)
 
 
 @pytest.mark.parametrize(
