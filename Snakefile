@@ -7,9 +7,11 @@ from workflow import plans
 
 RESULTS = Path(config.get("results", "results"))
 SCALE = config.get("scale", "quick")
+# Experiments apart, as in: snakemake survey --config also=survey
+ALSO = str(config.get("also", "")).split()
 
 try:
-    PLANS = {name: plans.plan(name, scale=SCALE) for name in plans.experiment_names()}
+    PLANS = {name: plans.plan(name, scale=SCALE) for name in [*plans.reproduced_names(), *ALSO]}
 except ValueError as error:
     sys.exit(f"error: {error}")
 

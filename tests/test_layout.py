@@ -13,7 +13,7 @@ from models.mixer import MixerSpec
 from models.native.architecture import ArchitectureSpec
 from models.network import NativeNetworkSpec, SharedNetworkSpec
 from tasks.task import Task
-from workflow.runs import Spec
+from workflow.spec import Spec
 
 ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {"models": {"models"}, "tasks": {"tasks"}, "workflow": {"models", "tasks", "workflow"}}
@@ -50,6 +50,12 @@ def test_modules_are_imported_by_their_full_name():
                     assert not {alias.name.split(".")[0] for alias in node.names} & set(MAY_IMPORT), path
                 if isinstance(node, ast.ImportFrom) and node.module in registries:
                     assert {alias.name for alias in node.names} <= registries[node.module], path
+
+
+@pytest.mark.parametrize("module", ["estimates", "figures", "tables", "report"])
+def test_who_reads_tables_starts_without_torch(module):
+    program = f"import sys, workflow.{module}; assert not {{'torch', 'models', 'tasks'}} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
 
 
 def test_no_module_hides_one_of_the_standard_library():

@@ -7,7 +7,7 @@ import pandas as pd
 
 from workflow.estimates import AGREED, ALONE, LABELS, SEEDS, SHARE
 from workflow.intervals import tied_with_best
-from workflow.plans import Figure, PlanFile
+from workflow.planfile import Figure, PlanFile
 from workflow.points import Points
 from workflow.styles import QUARTILES, number, predictor, sentence, uncertain, words
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from workflow.measurements import NUMBER, RATE, TUNED_BY, at_columns, field_columns
+from workflow.table import NUMBER, RATE, TUNED_BY, at_columns, field_columns
 
 SCORES = ("accuracy", "scaled_accuracy", "bits_per_byte", "mse", "mae")
 COUNTS = ("parameters", "flops", "state_bytes", "static_bytes", "tokens", "learning_rate")

@@ -22,16 +22,8 @@ import pandas as pd
 
 from workflow.confirmations import COUNTS, PLATFORM, confirmations, confirming_runs
 from workflow.intervals import binomial_interval, t_interval
-from workflow.measurements import (
-    FIXED,
-    STATISTICS,
-    TUNED_BY,
-    at_columns,
-    field_columns,
-    read_table,
-    write_table,
-)
 from workflow.styles import QUARTILES
+from workflow.table import FIXED, STATISTICS, TUNED_BY, at_columns, field_columns, read_table, write_table
 
 SOLVED = 0.99
 

@@ -3,10 +3,10 @@
 import pandas as pd
 
 from workflow.confirmations import confirmations
-from workflow.measurements import RATE, TUNED_BY, field_columns
-from workflow.plans import PlanFile
+from workflow.planfile import PlanFile
 from workflow.points import Labels, columns_of, compared, own_length
 from workflow.styles import DASH, number, quantity, sentence
+from workflow.table import RATE, TUNED_BY, field_columns
 from workflow.tuning import tuning
 
 

@@ -18,12 +18,12 @@ from matplotlib.figure import Figure
 
 from workflow.captions import caption, tuning_caption
 from workflow.drawing import curves_of, figure_of
-from workflow.measurements import RATE, field_columns, read_table, write_table
+from workflow.files import write
 from workflow.panels import house_style
-from workflow.plans import PlanFile, read_plan
+from workflow.planfile import PlanFile, read_plan
 from workflow.points import Labels, Points, columns_of, panel_order, points
-from workflow.results import write
 from workflow.styles import Look
+from workflow.table import RATE, field_columns, read_table, write_table
 from workflow.tuning import tuning
 
 LEARNING_RATES = "learning-rates"

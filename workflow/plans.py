@@ -13,19 +13,17 @@ from tasks import AnyTask
 from tasks.presets import PRESETS
 from tasks.series.series import SeriesTask
 from tasks.task import TokenTask
+from workflow.files import write
 from workflow.grids import points
 from workflow.identity import group_id, run_id
-from workflow.results import write
-from workflow.runs import ReferenceRun, Run, RunFile, Selected, Spec, TrainingRun
+from workflow.planfile import SCALES, Figure, PlanFile, PlannedRun, Role, Tree, first_problem
+from workflow.runs import ReferenceRun, Run, RunFile, Selected, TrainingRun
+from workflow.spec import Spec
 
 FOLDER = Path(__file__).parent / "experiments"
-SCALES = ("smoke", "quick", "paper")
 
 _CELLS = 4  # that share a process where they may
-_TAGS = ("run", "training", "profiling", "reference", "shared", "native")  # in a problem's path, but no fields of a run
 
-Role = Literal["tune", "confirm", "profile", "reference"]
-Tree = dict[str, Any]  # nested settings as an experiment file writes them
 Axes = dict[str, list[Any]]
 
 
@@ -46,24 +44,14 @@ class Change(Spec):
     confirm: Axes = {}
 
 
-class Figure(Spec):
-    """One figure and its table: a measurement over a field of the run or of the measurement's address, a line per mixer.
+class Experiment(Spec):
+    """A question, the settings all its runs share, what varies, what answers it, and what each scale changes.
 
-    `x` is a dotted field (`task.pairs`, `length`), an address (`at.length`, `at.position`), a measurement of the same run
-    (`state_bytes`), `network.mixer` for one place per mixer, or `task` for one per task. `panels` names the field
-    with one panel per value.
+    One that is `apart`, for its length, is no part of `reproduce-all`.
     """
 
-    y: str
-    x: str
-    panels: str | None = None
-    where: Tree = {}
-
-
-class Experiment(Spec):
-    """A question, the settings all its runs share, what varies, what answers it, and what each scale changes."""
-
     question: str
+    apart: bool = False
     figures: dict[str, Figure] = Field(min_length=1)
     base: Tree
     grid: Axes
@@ -94,37 +82,17 @@ class Plan(NamedTuple):
     runs: tuple[Planned, ...]
 
 
-class PlannedRun(Spec):
-    """A run by name, its part in the experiment, and its network's specification, empty where it has none."""
-
-    id: str
-    role: Role
-    network: str
-
-
-class PlanFile(Spec):
-    """A `plan.json`: a plan without the specifications of its runs, which lie in their folders."""
-
-    experiment: str
-    scale: str
-    question: str
-    figures: dict[str, Figure]
-    varied: tuple[str, ...]
-    tuned: tuple[float, ...]
-    runs: tuple[PlannedRun, ...]
-
-
-def read_plan(path: Path) -> PlanFile:
-    """Returns the plan at `path`; OSError or ValueError if it is missing or damaged."""
-    try:
-        return PlanFile.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise ValueError(f"{path} is damaged: {_first_problem(error)}") from None
-
-
 def experiment_names() -> list[str]:
     """Returns the names of the experiments: the names of the files in `workflow/experiments`."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def reproduced_names() -> list[str]:
+    """Returns the names of the experiments that `reproduce-all` runs: of all that are not apart."""
+    stated = {
+        name: yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")) for name in experiment_names()
+    }
+    return [name for name, file in stated.items() if not file.get("apart", False)]
 
 
 def plan(experiment: str, *, scale: str) -> Plan:
@@ -143,7 +111,7 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
     try:
         spec = Experiment.model_validate_json(json.dumps(yaml.safe_load(text)))
     except ValidationError as error:
-        raise ValueError(f"{where}: {_first_problem(error)}") from None
+        raise ValueError(f"{where}: {first_problem(error)}") from None
     except yaml.YAMLError as error:
         raise ValueError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
     change = spec.scales.get(scale, Change())
@@ -234,9 +202,10 @@ def _add(runs: dict[str, Planned], role: Role, cell: list[Run], *, company: list
     They are served in one process, with the cell that `company` names if that was put in before.
     """
     ids = [run_id(run) for run in cell]
-    subject = cell[0].task.name if isinstance(cell[0], ReferenceRun) else cell[0].network.mixer.name
-    served = group_id([run_id(run) for run in company or cell])
-    name = "profile" if role == "profile" else f"{role}-{subject}-{served}"
+    if role in ("profile", "reference"):
+        name = role  # one process for all
+    else:
+        name = f"{role}-{cell[0].network.mixer.name}-{group_id([run_id(run) for run in company or cell])}"
     for id, run in zip(ids, cell, strict=True):
         runs.setdefault(id, Planned(id, role, name, run))
     return ids
@@ -257,7 +226,7 @@ def run_at(base: Tree, settings: Tree, *, where: str) -> Run:
             for point in run.evaluation.points:
                 _posed(run.task, point)
     except ValueError as error:
-        problem = _first_problem(error) if isinstance(error, ValidationError) else str(error)
+        problem = first_problem(error) if isinstance(error, ValidationError) else str(error)
         point = ", ".join(f"{path}={json.dumps(value)}" for path, value in settings.items())
         raise ValueError(f"{where}: {problem} (at {point})") from None
     return run
@@ -313,12 +282,3 @@ def _merged(tree: Tree, change: Tree) -> Tree:
         )
         merged[key] = value if whole else _merged(inner, value)
     return merged
-
-
-def _first_problem(error: ValidationError) -> str:
-    """Returns the first thing wrong, in one line: the field and the remedy."""
-    problem = error.errors()[0]
-    path = ".".join(str(part) for part in problem["loc"] if part not in _TAGS)
-    message = problem["msg"].removeprefix("Value error, ")
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{path}: {message}{more}" if path else f"{message}{more}"

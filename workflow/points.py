@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from workflow.confirmations import FLOORS, NOT_POINTS, SCORES, confirmations
-from workflow.measurements import at_columns, field_columns
-from workflow.plans import Figure, PlanFile
+from workflow.planfile import Figure, PlanFile
 from workflow.styles import BETTER_LOW, Look, Quantity, described, differing, looks, quantity, words
+from workflow.table import at_columns, field_columns
 
 _MIXER = "network.mixer"
 _TASK = "task"
@@ -75,7 +75,10 @@ def points(figure: Figure, *, plan: PlanFile, estimates: pd.DataFrame, measureme
     _refuse_ambiguous(rows)
     units = {name: unit for name, unit in zip(shown["name"], shown["unit"], strict=True) if isinstance(name, str)}
     split = rows["at.split"].iloc[0] if "at.split" in rows and rows["at.split"].nunique() == 1 else None
-    order = panel_order(measurements, label, roles=("confirm", "profile"))
+    if figure.panels and figure.panels.startswith("at."):
+        order = list(dict.fromkeys(rows.sort_values(figure.panels, kind="stable")["panel"]))
+    else:
+        order = panel_order(measurements, label, roles=("confirm", "profile"))
     places = {x: place for place, x in enumerate(name_of.values())} if figure.x == _TASK else None
     return Points(
         estimates=_ranked(rows, order, label.looks, places),
@@ -177,13 +180,15 @@ def _leaves(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 def _addressed(rows: pd.DataFrame, figure: Figure, where: dict[str, Any]) -> pd.DataFrame:
     """Returns the rows at the one address meant: with x and panels given, on the test split, nothing else stated."""
+    placed = [column for column in (figure.x, figure.panels) if column in at_columns(rows)]
+    rows = rows[rows[placed].notna().all(axis=1)]
     for column in at_columns(rows):
-        if column in (figure.x, figure.panels):
-            rows = rows[rows[column].notna()]
-        elif column == "at.length" and rows[column].notna().all():
-            rows = _at_own_length(rows)
-        elif column not in where and column != "at.split":
+        if column in placed or column in where or column == "at.split":
+            continue
+        if rows[column].isna().any() or rows.empty:
             rows = rows[rows[column].isna()]
+        elif column == "at.length" and not (placed and (rows.groupby(placed)[column].nunique() <= 1).all()):
+            rows = _at_own_length(rows)  # unless it varies together with what is placed
     for split in ("test", "validation"):
         if "at.split" in rows and "at.split" not in where and (rows["at.split"] == split).any():
             return rows[rows["at.split"] == split]

@@ -21,12 +21,12 @@ from workflow.captions import ENDED, Answer, answer
 from workflow.confirmations import SCORES
 from workflow.fairness import parameter_mismatch
 from workflow.figures import LEARNING_RATES
+from workflow.files import write
 from workflow.intervals import detectable
-from workflow.measurements import read_table
-from workflow.plans import SCALES, PlanFile, read_plan
+from workflow.planfile import SCALES, PlanFile, read_plan
 from workflow.points import Labels, columns_of, points
-from workflow.results import write
 from workflow.styles import sentence
+from workflow.table import read_table
 from workflow.tables import FAIRNESS, Table, tables_of
 from workflow.tuning import tuning
 

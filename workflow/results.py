@@ -1,6 +1,5 @@
 """The record a run leaves: what was run, how it ended, what was measured, and where."""
 
-import os
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -42,17 +41,6 @@ class Result(BaseModel):
     detail: str = ""
     measurements: tuple[Measurement, ...]
     provenance: Provenance
-
-
-def write(path: Path, text: str) -> None:
-    """Replaces `path` by `text` at once: a reader, and a crash, see the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def read_result(path: Path) -> Result:

@@ -2,18 +2,13 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from models.network import NetworkSpec
 from tasks import AnyTask
 from tasks.task import TokenTask
 from workflow.grids import points
-
-
-class Spec(BaseModel):
-    """Complete, frozen, strict and closed: an unknown, missing or mistyped field is an error before any job starts."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+from workflow.spec import Spec
 
 
 class Selected(Spec):

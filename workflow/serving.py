@@ -14,10 +14,11 @@ from pydantic import ValidationError
 
 from models.mixer import UnsupportedKernel
 from workflow.checkpoints import Checkpoint
+from workflow.files import write
 from workflow.identity import run_id
 from workflow.progress import Progress
 from workflow.provenance import device, provenance
-from workflow.results import Outcome, Result, write
+from workflow.results import Outcome, Result
 from workflow.runs import Run, RunFile, Selected, TrainingRun
 from workflow.selection import selected_rate
 

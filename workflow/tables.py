@@ -17,12 +17,12 @@ import pandas as pd
 from workflow.confirmations import FLOORS
 from workflow.estimates import SHARE, SOLVED
 from workflow.fairness import fairness_rows
+from workflow.files import write
 from workflow.intervals import tied_with_best
-from workflow.measurements import read_table
-from workflow.plans import Figure, PlanFile, read_plan
+from workflow.planfile import Figure, PlanFile, read_plan
 from workflow.points import Points, points, yardsticks
-from workflow.results import write
 from workflow.styles import BETTER_LOW, DASH, QUARTILES, exact, number, predictor, sentence, uncertain, words
+from workflow.table import read_table
 
 FAIRNESS = "fairness"
 _MOST_COLUMNS = 5

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from workflow.measurements import FIXED, RATE, TUNED_BY, field_columns
+from workflow.table import FIXED, RATE, TUNED_BY, field_columns
 
 
 def tuning(measurements: pd.DataFrame, *, rates: tuple[float, ...]) -> pd.DataFrame:

@@ -86,15 +86,20 @@ class LanguageModeling(TextTask):
         `order_k` is a byte model of k bytes of context fitted on the train documents, or on their first 16 MB; `xz`
         compresses the test text alone.
         """
-        splits = read(self.corpus, self.corpus_sha256)
-        train, test = beginning(splits["train"], _FITTED), beginning(splits["test"], _SCORED)
-        models = [counts(train, order) for order in range(_ORDERS)]
-        scores = {
-            f"order_{order}": -np.log2(probability_N).mean().item()
-            for order, probability_N in enumerate(probabilities(models, test))
-        }
-        text = test.text_N.tobytes()
-        return scores | {"xz": 8 * len(lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)) / len(text)}
+        return dict(_yardsticks(self.corpus, self.corpus_sha256))
+
+
+@lru_cache(maxsize=4)
+def _yardsticks(corpus: Corpus, sha256: str) -> dict[str, float]:
+    splits = read(corpus, sha256)
+    train, test = beginning(splits["train"], _FITTED), beginning(splits["test"], _SCORED)
+    models = [counts(train, order) for order in range(_ORDERS)]
+    scores = {
+        f"order_{order}": -np.log2(probability_N).mean().item()
+        for order, probability_N in enumerate(probabilities(models, test))
+    }
+    text = test.text_N.tobytes()
+    return scores | {"xz": 8 * len(lzma.compress(text, preset=9 | lzma.PRESET_EXTREME)) / len(text)}
 
 
 @lru_cache(maxsize=64)

@@ -27,7 +27,8 @@ class AnBn(SyntheticTask):
     This is acceptance with close negatives. To predict at each b whether another follows asks no less of a model, but
     its score says little: `b` is right on all but one label of a word, and the word can end at even lengths only. The
     language proper has one word of each length, which no two splits could share: so each kind has several letters.
-    Hartl et al. (2026, arXiv:2606.12364) train on lengths to 128 and test at 2048; their construction is not public.
+    "On Subquadratic Architectures" (2026, arXiv:2606.12364) trains on lengths to 128 and tests at 2048; how its strings are
+    made is not public.
     """
 
     partitioned = True

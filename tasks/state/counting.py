@@ -21,8 +21,8 @@ class Counting(SyntheticTask):
 
     The count of each symbol asked is uniform in [0, maximum_count], whatever the length, and the symbols that are not
     asked fill the rest: so a longer test asks for counts that training has shown, over more tokens, and neither length
-    nor context gives them away. No published suite has this task; counting as the accumulation that some recurrences
-    lack is Hartl et al.'s (2026, arXiv:2606.12364) reading of theirs.
+    nor context gives them away. No published suite has this task; that some recurrences lack the accumulation it takes is
+    said in "On Subquadratic Architectures" (2026, arXiv:2606.12364).
     """
 
     partitioned = True

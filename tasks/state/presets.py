@@ -6,12 +6,12 @@ from tasks.state.tracking import StateTracking
 from tasks.state.word_problem import WordProblem
 
 PRESETS: dict[str, StateTracking | AnBn] = {
-    # xLSTM (Beck et al. 2024, arXiv:2405.04517): lengths 3 to 40, tested at 40 to 256.
-    "beck/parity": Parity(name="parity", minimum_length=3, maximum_length=40, labels="final"),
+    # xLSTM (Beck et al. 2024, arXiv:2405.04517): sizes 3 to 40, of which the last is the answer's place, tested at 40 to 256.
+    "xlstm/parity": Parity(name="parity", minimum_length=2, maximum_length=39, labels="final"),
     # Grazzi et al. (2025, arXiv:2411.12537): length 32, tested to 500.
     "grazzi/S5": WordProblem(name="word-problem", group="S5", minimum_length=32, maximum_length=32, labels="dense"),
-    # Hartl et al. (2026, arXiv:2606.12364): only the lengths are theirs, to 128, tested at 2048.
-    "hartl/anbn": AnBn(name="anbn", letters=2, minimum_length=4, maximum_length=128, edit=1),
+    # "On Subquadratic Architectures" (2026, arXiv:2606.12364): only the lengths are theirs, to 128, tested at 2048.
+    "2606.12364/anbn": AnBn(name="anbn", letters=2, minimum_length=4, maximum_length=128, edit=1),
 } | {
     # Merrill et al. (2024, arXiv:2404.08819): all lengths from 2, tested at the longest.
     f"merrill/{group}/{length}": WordProblem(

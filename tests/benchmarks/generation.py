@@ -12,14 +12,15 @@ import time
 import torch
 
 from workflow.evaluation import network_of
-from workflow.plans import SCALES, experiment_names, plan
+from workflow.planfile import SCALES
+from workflow.plans import plan, reproduced_names
 from workflow.runs import TrainingRun
 from workflow.training import adamw, training_step
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--experiment", nargs="*", default=experiment_names(), help="all of them, if none is named")
+    parser.add_argument("--experiment", nargs="*", default=reproduced_names(), help="all of them, if none is named")
     parser.add_argument("--scale", choices=SCALES, default="quick")
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()

@@ -11,9 +11,12 @@ import torch
 
 from models.mixer import state_bytes
 from models.network import NativeNetworkSpec, SharedNetworkSpec
+from tasks.task import TokenTask
+from workflow.files import write
+from workflow.grids import points
 from workflow.plans import Plan, Planned, plan_of, write_plan
 from workflow.provenance import Provenance
-from workflow.results import Measurement, Result, Status, write
+from workflow.results import Measurement, Result, Status
 from workflow.runs import ProfilingRun, ReferenceRun, Run, Selected, TrainingRun
 
 RECALL = """
@@ -116,7 +119,7 @@ def _trained(run: TrainingRun, rng: np.random.Generator, *, finished: bool) -> l
     rows = [
         Measurement(name="steps", value=run.optimizer.steps, unit="step"),
         Measurement(name="learning_rate", value=rate, unit="1"),
-        *_sizes(run.network, run.task.vocabulary_size, (_length(run), *_lengths(run))),
+        *_sizes(run.network, _vocabulary(run), _lengths(run)),
     ]
     if not finished:
         return rows
@@ -133,11 +136,13 @@ def _trained(run: TrainingRun, rng: np.random.Generator, *, finished: bool) -> l
             loss = bits + 2.5 * math.exp(-place / 2)
             at = {"split": "test", "position": first}
             rows.append(Measurement(name="bits_per_byte", value=loss, unit="bit/byte", at=at))
-    for length in _lengths(run):
-        beyond = max(0.0, math.log2(length / _length(run)))
-        rows += _scores(
-            run, score - (1 - _SKILL[run.network.mixer.name]) * beyond, bits, {"split": "test", "length": length}
-        )
+    for point in run.evaluation.points:
+        beyond = max(0.0, math.log2(point.get("length", _length(run)) / _length(run)))
+        lost = (1 - _SKILL[run.network.mixer.name]) * beyond
+        rows += _scores(run, score - lost, bits, {"split": "test", **point})
+        if run.task.score == "bits_per_byte":
+            at = {"split": "test", **point, "position": 0}
+            rows.append(Measurement(name="bits_per_byte", value=bits, unit="bit/byte", at=at))
     return rows
 
 
@@ -150,6 +155,8 @@ def _score(run: TrainingRun, rng: np.random.Generator) -> float:
 
 def _scores(run: TrainingRun, score: float, bits: float, at: dict[str, int | str]) -> list[Measurement]:
     labels = 512
+    if run.task.score == "mse":
+        return [Measurement(name=name, value=1.6 - score, unit="1", at=at) for name in ("loss", "mse", "mae")]
     rows = [
         Measurement(name="loss", value=bits, unit="bit", at=at),
         Measurement(name="labels", value=labels, unit="count", at=at),
@@ -183,15 +190,17 @@ def _profiled(run: ProfilingRun, rng: np.random.Generator) -> list[Measurement]:
 
 
 def _referenced(run: ReferenceRun) -> list[Measurement]:
+    names, unit = (run.task.score,), {"accuracy": "fraction", "bits_per_byte": "bit/byte", "mse": "1"}[run.task.score]
     if run.task.score == "bits_per_byte":
         scores = {f"order_{order}": 4.6 - 0.75 * order + 0.1 * order**2 for order in range(6)} | {"xz": 2.35}
-        name, unit = "bits_per_byte", "bit/byte"
+    elif run.task.score == "mse":
+        scores, names = {"mean": 1.0, "last": 1.3, "nlinear": 0.6}, ("mse", "mae")
     else:
-        scores, name, unit = run.task.references(64), "accuracy", "fraction"
-    points = [{}, *({"length": length} for length in run.grid.get("length", ()))]
+        scores = run.task.references(64)
     return [
         Measurement(name=name, value=score, unit=unit, at={"predictor": predictor, **point})
-        for point in points
+        for point in ({}, *(points(run.grid) if run.grid else ()))
+        for name in names
         for predictor, score in scores.items()
     ]
 
@@ -211,9 +220,15 @@ def _sizes(spec: SharedNetworkSpec | NativeNetworkSpec, vocabulary: int, lengths
     return rows
 
 
-def _lengths(run: TrainingRun) -> list[int]:
-    return [point["length"] for point in run.evaluation.points]
+def _lengths(run: TrainingRun) -> tuple[int, ...]:
+    stated = [point["length"] for point in run.evaluation.points if "length" in point]
+    return tuple(dict.fromkeys([_length(run), *stated]))
 
 
 def _length(run: TrainingRun) -> int:
-    return run.task.length if hasattr(run.task, "length") else run.task.maximum_length
+    stated = (getattr(run.task, name, None) for name in ("length", "maximum_length", "piece"))
+    return next((length for length in stated if length), 64)
+
+
+def _vocabulary(run: TrainingRun) -> int:
+    return run.task.vocabulary_size if isinstance(run.task, TokenTask) else 8

@@ -11,8 +11,9 @@ from tests.workflow.synthetic import failing, leave_results, recall_plan
 from workflow.confirmations import confirmations
 from workflow.estimates import AGREED, ALONE, LABELS, QUARTILES, SEEDS, estimates
 from workflow.intervals import binomial_interval, detectable, tied_with_best
-from workflow.measurements import measurements, read_table, write_table
-from workflow.plans import read_plan
+from workflow.measurements import measurements
+from workflow.planfile import read_plan
+from workflow.table import read_table, write_table
 from workflow.tuning import tuning
 
 PLAN = recall_plan()

@@ -16,11 +16,13 @@ from workflow.captions import answer
 from workflow.drawing import figure_of, spread
 from workflow.estimates import estimates
 from workflow.figures import draw_all
-from workflow.measurements import measurements, read_table, write_table
+from workflow.measurements import measurements
 from workflow.panels import house_style
-from workflow.plans import Figure, Plan, PlanFile, read_plan
+from workflow.planfile import Figure, PlanFile, read_plan
+from workflow.plans import Plan
 from workflow.points import Points, points
 from workflow.styles import RC, STYLES, number, quantity, uncertain
+from workflow.table import read_table, write_table
 from workflow.tables import markdown
 from workflow.tables import tables_of as tabulated
 

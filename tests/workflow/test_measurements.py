@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from tests.workflow.synthetic import failing, leave_results, recall_plan
-from workflow.measurements import main, measurements, read_table, write_table
-from workflow.plans import read_plan
+from workflow.measurements import main, measurements
+from workflow.planfile import read_plan
+from workflow.table import read_table, write_table
 
 PLAN = recall_plan()
 

@@ -9,7 +9,8 @@ from tasks.memory.recall import Recall
 from tasks.presets import PRESETS
 from tests.models.rows import ARCHITECTURES, settings
 from workflow import plans
-from workflow.plans import SCALES, cohorts, experiment_names, needs, plan, plan_of, write_plan
+from workflow.planfile import SCALES
+from workflow.plans import cohorts, experiment_names, needs, plan, plan_of, write_plan
 from workflow.runs import RunFile, Selected, TrainingRun
 
 SHARED = {"block": "shared", "width": 8, "depth": 1, "positions": 0, "convolution": 4, "feedforward": 0}

@@ -16,11 +16,12 @@ import workflow.tables
 from tests.workflow.synthetic import MADE, failing, leave_results, recall_plan, result_of
 from tests.workflow.test_figures import cost_plan, tables_of
 from workflow.figures import draw_all
-from workflow.measurements import measurements, read_table, write_table
-from workflow.plans import read_plan
+from workflow.files import write
+from workflow.measurements import measurements
+from workflow.planfile import read_plan
 from workflow.report import inlined, page
-from workflow.results import write
 from workflow.styles import uncertain
+from workflow.table import read_table, write_table
 
 
 def made(folder: Path, *plans, ended=None) -> Path:

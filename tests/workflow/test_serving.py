@@ -9,9 +9,10 @@ import time
 import pytest
 
 from workflow import progress as progress_module
+from workflow.files import write
 from workflow.plans import plan, write_plan
 from workflow.progress import Progress, clock
-from workflow.results import Measurement, Outcome, read_result, write
+from workflow.results import Measurement, Outcome, read_result
 from workflow.runs import ReferenceRun
 from workflow.serving import serve
 

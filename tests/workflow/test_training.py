@@ -18,8 +18,9 @@ from tasks.task import IGNORE, Batch
 from tests.models.rows import settings
 from workflow.checkpoints import Checkpoint
 from workflow.evaluation import predictions, scores
+from workflow.files import write
 from workflow.plans import run_at
-from workflow.results import read_result, write
+from workflow.results import read_result
 from workflow.runs import OptimizerSpec, RunFile, Selected, TrainingRun
 from workflow.selection import selected_rate
 from workflow.serving import read_run, serve

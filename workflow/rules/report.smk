@@ -70,8 +70,8 @@ rule tables:
 
 rule report:
     input:
-        expand("{folder}/{experiment}/figures", folder=RESULTS / SCALE, experiment=list(PLANS)),
-        expand("{folder}/{experiment}/tables", folder=RESULTS / SCALE, experiment=list(PLANS)),
+        expand("{folder}/{experiment}/figures", folder=RESULTS / SCALE, experiment=plans.reproduced_names()),
+        expand("{folder}/{experiment}/tables", folder=RESULTS / SCALE, experiment=plans.reproduced_names()),
         code("report.py", "report.html.jinja", "captions.py", "tables.py", "fairness.py"),
     output:
         f"{RESULTS}/{SCALE}/report.html",
@@ -82,7 +82,7 @@ rule report:
     params:
         results=RESULTS,
         scale=SCALE,
-        experiments=list(PLANS),
+        experiments=plans.reproduced_names(),
     shell:
         "python -m workflow.report --scale {params.scale} --results {params.results} --output {output} {params.experiments}"
         " 2>&1 | tee {log}"

@@ -11,7 +11,7 @@ def test_presets_can_be_drawn(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "length"), [("beck/parity", 256), ("grazzi/S5", 500), ("hartl/anbn", 2048), ("merrill/A5/20", 20)]
+    ("name", "length"), [("xlstm/parity", 256), ("grazzi/S5", 500), ("2606.12364/anbn", 2048), ("merrill/A5/20", 20)]
 )
 def test_presets_can_be_tested_at_the_published_lengths(name, length):
     assert PRESETS[name].at_length(length).batch("test", 0, 2).tokens_BT.shape == (2, length)
