@@ -105,6 +105,13 @@ def test_killed_in_the_middle_and_called_again_it_ends_in_the_same_results(finis
     assert all(path.read_bytes() == content for path, content in kept.items())
 
 
+def test_an_experiment_apart_runs_by_its_name(tmp_path):
+    command = [SNAKEMAKE, "recall-mixture", "--dry-run", "--config", "scale=smoke", "also=recall-mixture"]
+    told = subprocess.run([*command, f"results={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "recall-mixture_measurements" in told.stdout + told.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

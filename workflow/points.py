@@ -68,7 +68,7 @@ def points(figure: Figure, *, plan: PlanFile, estimates: pd.DataFrame, measureme
         rows, chosen = rows.assign(x=rows["series"]), chosen.assign(x=chosen["series"])
         failing, named = failing.assign(x=failing["series"]), True
     if figure.x == _TASK:
-        name_of = _task_names(seeds)  # in the order of the plan
+        name_of = _task_names(measurements[measurements["role"] == "confirm"])  # in the order of the plan
         rows, chosen, failing = (
             part.assign(x=key(part, columns_of(part, _TASK)).map(name_of)) for part in (rows, chosen, failing)
         )

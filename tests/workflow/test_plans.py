@@ -10,7 +10,7 @@ from tasks.presets import PRESETS
 from tests.models.rows import ARCHITECTURES, settings
 from workflow import plans
 from workflow.planfile import SCALES
-from workflow.plans import cohorts, experiment_names, needs, plan, plan_of, write_plan
+from workflow.plans import cohorts, experiment_names, needs, plan, plan_of, reproduced_names, write_plan
 from workflow.runs import RunFile, Selected, TrainingRun
 
 SHARED = {"block": "shared", "width": 8, "depth": 1, "positions": 0, "convolution": 4, "feedforward": 0}
@@ -214,5 +214,18 @@ def test_what_is_wrong_is_told_in_one_line_before_any_run(path, value, told):
 def test_unknown_names_are_told_with_the_known_ones():
     with pytest.raises(ValueError, match="choose one of smoke, quick, paper"):
         plan("recall", scale="large")
-    with pytest.raises(ValueError, match="choose one of cost, language-modeling, native-cost, recall, state-tracking"):
+    with pytest.raises(ValueError, match=f"choose one of {', '.join(experiment_names())}"):
         plan("recal", scale="smoke")
+
+
+def test_what_is_apart_is_no_part_of_reproduce_all():
+    assert set(reproduced_names()) < set(experiment_names())
+    for name in experiment_names():
+        stated = yaml.safe_load((plans.FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+        assert (name in reproduced_names()) != stated.get("apart", False)
+
+
+def test_forecasts_are_compared_on_the_windows_that_networks_are_tested_on():
+    for run in plan("forecasting", scale="quick").runs:
+        if run.role == "reference":
+            assert run.run.examples == 16 * 32
