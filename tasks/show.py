@@ -6,9 +6,10 @@ python -m tasks.show '{"name": "parity", ...}'  any task, as an experiment write
 """
 
 import argparse
+import difflib
 import sys
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from tasks import AnyTask
 from tasks.presets import PRESETS
@@ -54,13 +55,21 @@ def main() -> None:
         print("\n".join(sorted(PRESETS)))
         return
     try:
-        known = arguments.task in PRESETS
-        if not known and not arguments.task.startswith("{"):
-            raise ValueError(f"no setting is called {arguments.task!r}: python -m tasks.show lists them")
-        task = PRESETS[arguments.task] if known else TypeAdapter(AnyTask).validate_json(arguments.task)
-        print(shown(task, examples=arguments.examples))
+        print(shown(_named(arguments.task), examples=arguments.examples))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        sys.exit(f"error: {'.'.join(map(str, problem['loc']))}: {problem['msg']}")
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
+
+
+def _named(name: str) -> AnyTask:
+    if name in PRESETS:
+        return PRESETS[name]
+    if not name.startswith("{"):
+        near = ", ".join(difflib.get_close_matches(name, PRESETS, n=3)) or "python -m tasks.show lists all"
+        raise ValueError(f"no setting is called {name!r}: {near}")
+    return TypeAdapter(AnyTask).validate_json(name)
 
 
 if __name__ == "__main__":
