@@ -111,7 +111,10 @@ class Labels:
         self.looks: dict[str, Look] = order
         self._line_of = dict(zip(lines["key"], [look.label for look in found], strict=True))
         places = rows.assign(key=key(rows, panels)).drop_duplicates("key")
-        self._panel_of = dict(zip(places["key"], described(places, panels), strict=True))
+        if "task.name" in panels:
+            self._panel_of = _task_names(rows)
+        else:
+            self._panel_of = dict(zip(places["key"], described(places, panels), strict=True))
 
     def put_on(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Returns the rows with `series` and `panel`."""
@@ -134,10 +137,11 @@ def _text(column: pd.Series) -> pd.Series:
 def _task_names(rows: pd.DataFrame) -> dict[str, str]:
     """Returns what tasks are called, by their fields: the name and, where several have it, the fields in which those differ."""
     fields = columns_of(rows, _TASK)
+    told = [field for field in fields if field != "task.name" and not field.endswith("sha256")]
     tasks = rows.assign(key=key(rows, fields)).drop_duplicates("key")
     named: dict[str, str] = {}
     for name, alike in tasks.groupby("task.name", sort=False):
-        rest = described(alike, [field for field in fields if field != "task.name"])
+        rest = described(alike, told)
         for place, said in zip(alike["key"], rest, strict=True):
             named[place] = ", ".join(part for part in (words(str(name)), said) if part)
     return named
@@ -260,12 +264,18 @@ def _statuses(*parts: pd.DataFrame) -> dict[str, int]:
 
 def _references(estimates: pd.DataFrame, rows: pd.DataFrame, *, y: str) -> pd.DataFrame:
     """Returns what the reference predictors score, at every panel and x."""
-    references = estimates[(estimates["role"] == "reference") & (estimates["name"] == y)]
+    scaled = y == "scaled_accuracy"
+    named = estimates["name"] == ("accuracy" if scaled else y)
+    references = estimates[(estimates["role"] == "reference") & named]
     if y not in SCORES or references.empty:
         return pd.DataFrame(columns=["panel", "x", "predictor", "value"])
     place = [field for field in field_columns(estimates) if field.startswith("task.")]
     place += [column for column in at_columns(estimates) if column not in NOT_POINTS]
     scores = references.rename(columns={"at.predictor": "predictor"})[[*place, "predictor", "value"]]
+    if scaled:  # as `confirmations` scales what is trained
+        floors = scores[scores["predictor"].isin(FLOORS)].drop(columns="predictor").rename(columns={"value": "floor"})
+        scores = scores.merge(floors, on=place)
+        scores["value"] = (scores["value"] - scores["floor"]) / (1 - scores["floor"])
     found = rows[[*place, "panel", "x"]].drop_duplicates().merge(scores, on=place)
     return found.drop_duplicates(["panel", "x", "predictor"])[["panel", "x", "predictor", "value"]]
 
