@@ -2,8 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from tasks import AnyTask
+from workflow.catalogue import catalogue
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -18,3 +22,15 @@ def test_every_file_and_folder_named_exists():
     assert named
     root = Path(__file__).parent.parent
     assert not {name for name in named if not (root / name).exists()}
+
+
+def test_the_table_of_tasks_is_that_of_the_reference_results():
+    root = Path(__file__).parent.parent
+    told = (root / "tasks" / "README.md").read_text(encoding="utf-8")
+    assert catalogue(root / "results" / "reference" / "quick") in told
+
+
+def test_every_task_is_in_the_documentation():
+    told = (Path(__file__).parent.parent / "tasks" / "README.md").read_text(encoding="utf-8")
+    names = {get_args(task.model_fields["name"].annotation)[0] for task in get_args(get_args(AnyTask)[0])}
+    assert not {name for name in names if f"`{name}`" not in told}
