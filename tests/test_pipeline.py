@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 
 from workflow.results import read_result
 
@@ -47,7 +48,7 @@ def test_one_command_leaves_a_report_of_every_experiment(finished):
     report = (finished / "smoke" / "report.html").read_text(encoding="utf-8")
     for path in (finished / "smoke").glob("*/plan.json"):
         question = json.loads(path.read_text(encoding="utf-8"))["question"]
-        assert question.split("?")[0] in report
+        assert escape(question.split("?")[0]) in report
         assert list((path.parent / "figures").glob("*.svg"))
         assert list((path.parent / "figures").glob("*.pdf"))
         assert list((path.parent / "tables").glob("*.md"))
