@@ -120,9 +120,11 @@ def _with_intervals(summary: pd.DataFrame) -> pd.DataFrame:
     low, high = t_interval(value, summary["deviation"], summary["n"])
     pooled_low, pooled_high = binomial_interval((value * trials).round(), trials)
     low, high = low.mask(agreed | alone).fillna(pooled_low), high.mask(agreed | alone).fillna(pooled_high)
-    ceiling = pd.Series(np.where(summary["name"] == "accuracy", 1.0, np.inf), index=summary.index)
+    scaled = summary["name"] == "scaled_accuracy"  # below zero where a network does worse than the best constant
+    ceiling = pd.Series(np.where(scaled | (summary["name"] == "accuracy"), 1.0, np.inf), index=summary.index)
+    floor = pd.Series(np.where(scaled, -np.inf, 0.0), index=summary.index)
     return summary.assign(
-        low=low.clip(lower=0.0).clip(upper=value),
+        low=low.clip(lower=floor).clip(upper=value),
         high=high.clip(upper=ceiling).clip(lower=value),
         interval=np.select([exact & agreed, alone, pooled, agreed], [COUNTED, ALONE, LABELS, AGREED], default=SEEDS),
     )

@@ -7,6 +7,7 @@ import pytest
 from tests.workflow.synthetic import RECALL, failing, recall_plan
 from tests.workflow.test_figures import cost_plan, tables_of
 from workflow.captions import answer, caption
+from workflow.estimates import estimates as estimated_from
 from workflow.fairness import parameter_mismatch
 from workflow.plans import plan
 from workflow.points import points
@@ -160,6 +161,18 @@ def test_scaled_accuracy_is_zero_at_the_measured_floor_and_one_at_perfection(by_
         same = (floors["task.name"] == name) & ((floors["task.labels"] == labels) | floors["task.labels"].isna())
         floor = floors.loc[same, "value"].item()
         assert scaled.loc[[at]].iloc[0] == pytest.approx((value - floor) / (1 - floor))
+
+
+def test_the_interval_of_a_scaled_accuracy_ends_at_one_and_may_begin_below_zero(by_task):
+    _, _, measured = by_task
+    confirmed = (measured["role"] == "confirm") & (measured["name"] == "accuracy") & (measured["at.split"] == "test")
+    spread = {1: 1.0, 2: 0.6, 3: 0.3}
+    moved = measured.assign(value=measured["value"].mask(confirmed, measured["seed"].map(spread)))
+    found = estimated_from(moved)
+    scaled = found[(found["name"] == "scaled_accuracy") & (found["role"] == "confirm") & (found["at.split"] == "test")]
+    assert (scaled["high"] == 1).all()
+    parity = scaled[scaled["task.name"] == "parity"]
+    assert (parity["low"] < 0).all()
 
 
 def test_what_is_said_of_tasks_by_name_is_said_of_each(by_task):

@@ -24,10 +24,19 @@ def language(task: type[Language], **fields) -> Language:
     return task(name=get_args(task.model_fields["name"].annotation)[0], **fields)
 
 
-def row(task: type[Language], fields: dict[str, tuple], digests: str, **kwargs) -> Row:
+def row(
+    task: type[Language],
+    fields: dict[str, tuple],
+    digests: str,
+    *,
+    ceiling: float = 1.0,
+    solved_by: tuple[str, ...] = (),
+) -> Row:
     spec, other, wrong = ({key: values[turn] for key, values in (LENGTHS | fields).items()} for turn in range(3))
     by_split = dict(zip(("train", "validation", "test"), digests.split(), strict=True))
-    return Row(language(task, **spec), other | {"name": "recall"}, wrong | {"name": 1}, 37, by_split, **kwargs)
+    return Row(
+        language(task, **spec), other | {"name": "recall"}, wrong | {"name": 1}, 37, by_split, ceiling, solved_by
+    )
 
 
 ROWS = {
