@@ -16,6 +16,7 @@ from torch import Tensor
 from models.kernels.attention import AttentionKernel, attended
 from models.layers import InputProjection, OutputProjection, channels_per_head
 from models.mixer import MixerSpec, SequenceMixer, state_type
+from models.stacking import along_batch
 
 
 class AttentionFields(BaseModel):
@@ -122,9 +123,12 @@ class Attention(SequenceMixer):
     def merge(self, h_BHTK: Tensor) -> Tensor:
         return self.out(h_BHTK.transpose(1, 2).flatten(-2))
 
+    def attended(self, q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor) -> Tensor:
+        return attended(q_BHTK, k_BHTK, v_BHTK, kernel=self.kernel, window=self.window)
+
     def forward(self, x_BTW: Tensor) -> Tensor:
         q_BHTK, k_BHTK, v_BHTK = self.project(x_BTW, start=0)
-        return self.merge(attended(q_BHTK, k_BHTK, v_BHTK, kernel=self.kernel, window=self.window))
+        return self.merge(along_batch(self.attended, q_BHTK, k_BHTK, v_BHTK))
 
     def initial_state(self, batch: int, max_time: int) -> AttentionState:
         """The buffers have the type in which keys will be computed: autocast's where it is on, else the weights'."""
@@ -140,7 +144,7 @@ class Attention(SequenceMixer):
         start = int(state.position)
         q_BHTK, k_BHTK, v_BHTK = self.project(x_BTW, start=start)
         if start == 0:
-            h_BHTK = attended(q_BHTK, k_BHTK, v_BHTK, kernel=self.kernel, window=self.window)
+            h_BHTK = self.attended(q_BHTK, k_BHTK, v_BHTK)
         else:
             count = start if self.window is None else min(start, self.window - 1)
             seen_BHTK = [

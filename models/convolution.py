@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.mixer import SequenceMixer, State, state_type
+from models.stacking import is_stacked, of_members
 
 
 class CausalConvolution(nn.Module):
@@ -35,12 +36,9 @@ class CausalConvolution(nn.Module):
     def prefill(self, x_BTW: Tensor, window_BFW: Tensor) -> tuple[Tensor, Tensor]:
         """Returns y_BTW and the window of the last kernel - 1 inputs."""
         seen_BTW = torch.cat([window_BFW, x_BTW.to(window_BFW.dtype)], dim=1)
-        seen_BW1T = seen_BTW.to(self.weight.dtype).mT[
-            :, :, None
-        ]  # an image in channels-last order: nothing is transposed
-        sums_BW1T = F.conv2d(seen_BW1T, self.weight[:, None, None], groups=len(self.weight))
-        y_BTW = self.completed(sums_BW1T.squeeze(2).mT, x_BTW)
-        return y_BTW, seen_BTW[:, seen_BTW.shape[1] - window_BFW.shape[1] :].clone()
+        operands = seen_BTW.to(self.weight.dtype), self.weight
+        sums_BTW = of_members(sums_of_members, *operands) if is_stacked(self.weight) else sums(*operands)
+        return self.completed(sums_BTW, x_BTW), seen_BTW[:, seen_BTW.shape[1] - window_BFW.shape[1] :].clone()
 
     def step(self, x_BW: Tensor, window_BFW: Tensor) -> tuple[Tensor, Tensor]:
         """Returns y_BW and the next window."""
@@ -49,6 +47,18 @@ class CausalConvolution(nn.Module):
 
     def flops(self, time: int) -> int:
         return 2 * time * self.weight.numel()
+
+
+def sums(seen_BTW: Tensor, weight_WF: Tensor) -> Tensor:
+    """Returns each channel's sums over F tokens, from the first F tokens on."""
+    seen_BW1T = seen_BTW.mT[:, :, None]  # an image in channels-last order: nothing is transposed
+    return F.conv2d(seen_BW1T, weight_WF[:, None, None], groups=len(weight_WF)).squeeze(2).mT
+
+
+def sums_of_members(seen_EBTW: Tensor, weight_EWF: Tensor) -> Tensor:
+    """Returns the sums with the channels of all members side by side in one image, which vmap would make channels-first."""
+    sums_BTW = sums(seen_EBTW.permute(1, 2, 0, 3).flatten(2), weight_EWF.flatten(0, 1))
+    return sums_BTW.unflatten(2, (len(weight_EWF), -1)).permute(2, 0, 1, 3)
 
 
 class InnerConvolution(CausalConvolution):

@@ -7,6 +7,7 @@ it in the paper, stays: it is the feature map of q, k and v, without which the l
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -26,6 +27,7 @@ from models.layers import (
     operand_precision,
 )
 from models.mixer import MixerSpec, SequenceMixer, state_type
+from models.stacking import along_batch
 
 Kernel = Literal["torch", "fla"]
 
@@ -135,7 +137,8 @@ class GatedDeltaNet(SequenceMixer):
         dtype = S_BHKV.dtype if self.kernel == "torch" else qkv_BTW.dtype  # a fused kernel is given what comes
         with operand_precision(x_BTW.device):
             qkv = self.operands(qkv_BTW, dtype=dtype)
-            o_BTHV, S_BHKV = scan(self.kernel)(*qkv, *self.gates(a_BTH, b_BTH), S_BHKV, chunk=self.chunk)
+            read = partial(scan(self.kernel), chunk=self.chunk)
+            o_BTHV, S_BHKV = along_batch(read, *qkv, *self.gates(a_BTH, b_BTH), S_BHKV)
         return self.merge(o_BTHV, z_BTW), GatedDeltaNetState(window_BFW, S_BHKV)
 
     def step(self, x_BW: Tensor, state: GatedDeltaNetState) -> tuple[Tensor, GatedDeltaNetState]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from models.mixer import state_type
+from models.stacking import is_stacked, of_members
 
 
 class InputProjection(nn.Linear):
@@ -43,19 +44,35 @@ class RMSNorm(nn.RMSNorm):
         super().__init__(width, eps=eps)
 
     def forward(self, x_BTW: Tensor) -> Tensor:
-        taken = x_BTW.device.type == "cpu" and x_BTW.dtype == self.weight.dtype == state_type(x_BTW)
-        if taken and torch.is_grad_enabled():
+        if is_stacked(x_BTW):
+            return of_members(rms_norm_of_members, x_BTW, self.weight, self.eps)
+        if quick(x_BTW, self.weight):
             return RootMeanSquare.apply(x_BTW, self.weight, self.eps)
         return super().forward(x_BTW)
 
 
+def quick(x: Tensor, weight: Tensor) -> bool:
+    """Returns whether what is written out here is for these, and whether there will be a gradient."""
+    return torch.is_grad_enabled() and x.device.type == "cpu" and x.dtype == weight.dtype == state_type(x)
+
+
+def rms_norm_of_members(x_EBTW: Tensor, weight_EW: Tensor, eps: float) -> Tensor:
+    """Returns what `RMSNorm` says, each member's with its own weight."""
+    x_ETW, weight_E1W = x_EBTW.flatten(1, -2), weight_EW[:, None]
+    if quick(x_ETW, weight_E1W):
+        y_ETW = RootMeanSquare.apply(x_ETW, weight_E1W, eps)
+    else:
+        y_ETW = F.rms_norm(x_ETW, x_ETW.shape[-1:], eps=eps) * weight_E1W
+    return y_ETW.view(x_EBTW.shape)
+
+
 class RootMeanSquare(torch.autograd.Function):
-    """What `RMSNorm` says, and its gradient."""
+    """What `RMSNorm` says, and its gradient; of members, for x_ETW and weight_E1W."""
 
     @staticmethod
     def forward(ctx: Any, x_BTW: Tensor, weight_W: Tensor, eps: float) -> Tensor:
         size_BT1 = torch.linalg.vector_norm(x_BTW, dim=-1, keepdim=True)
-        scale_BT1 = size_BT1.square_().div_(len(weight_W)).add_(eps).rsqrt_()
+        scale_BT1 = size_BT1.square_().div_(weight_W.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x_BTW, weight_W, scale_BT1)
         return (x_BTW * scale_BT1).mul_(weight_W)
 
@@ -66,8 +83,12 @@ class RootMeanSquare(torch.autograd.Function):
         x_BTW, weight_W, scale_BT1 = ctx.saved_tensors
         product_BTW = dy_BTW * x_BTW
         with operand_precision(x_BTW.device):
-            dweight_W = scale_BT1.flatten() @ product_BTW.flatten(0, -2)
-            along_BT1 = (product_BTW @ weight_W)[..., None].mul_(scale_BT1**3).div_(-len(weight_W))
+            if weight_W.dim() == 1:
+                dweight_W = scale_BT1.flatten() @ product_BTW.flatten(0, -2)
+                along_BT1 = (product_BTW @ weight_W)[..., None]
+            else:
+                dweight_W, along_BT1 = scale_BT1.mT @ product_BTW, product_BTW @ weight_W.mT
+            along_BT1.mul_(scale_BT1**3).div_(-weight_W.shape[-1])
         dx_BTW = torch.mul(dy_BTW, scale_BT1, out=product_BTW).mul_(weight_W).addcmul_(x_BTW, along_BT1)
         return dx_BTW, dweight_W, None
 

@@ -18,6 +18,7 @@ from models.convolution import InnerConvolution
 from models.kernels.mamba import causal_conv1d, mamba_ssm
 from models.layers import InputProjection, OutputProjection, initial_dt_bias, operand_precision
 from models.mixer import MixerSpec, SequenceMixer, state_type
+from models.stacking import along_batch, is_stacked
 
 Kernel = Literal["torch", "mamba-ssm"]
 
@@ -144,15 +145,27 @@ def recurrent(
 def selective_scan(
     x_BTV: Tensor, dt_BTV: Tensor, A_KV: Tensor, k_BTK: Tensor, q_BTK: Tensor, D_V: Tensor, S_BKV: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Returns y_BTV and the state after the last token: `recurrent`, token after token, for A < 0 < dt.
+    """Returns y_BTV and the state after the last token: `recurrent`, token after token, for A < 0 < dt."""
+    A = A_KV.expand_as(S_BKV) if is_stacked(A_KV) else A_KV
+    y_BTV, S_BKV = along_batch(scanned, dt_BTV * x_BTV, dt_BTV, A, k_BTK, q_BTK, S_BKV)
+    return torch.addcmul(y_BTV, x_BTV, D_V), S_BKV
+
+
+def scanned(
+    w_BTV: Tensor, dt_BTV: Tensor, A: Tensor, k_BTK: Tensor, q_BTK: Tensor, S_BKV: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Returns what `_Scan` does; A is A_KV, or A_BKV where sequences differ in it.
 
     So many sequences are read together as leave room for `FEWEST` tokens in a slab.
     """
-    together = max(1, SLAB // (FEWEST * A_KV.numel()))
-    parts = zip(*(x.split(together) for x in (dt_BTV * x_BTV, dt_BTV, k_BTK, q_BTK, S_BKV)), strict=True)
-    scans = [_Scan.apply(*(x.transpose(0, 1) for x in sequences), A_KV, state) for *sequences, state in parts]
-    y_BTV = torch.cat([y_TBV.transpose(0, 1) for y_TBV, _ in scans])
-    return torch.addcmul(y_BTV, x_BTV, D_V), torch.cat([state for _, state in scans])
+    together = max(1, SLAB // (FEWEST * S_BKV[0].numel()))
+    parts = [x.split(together) for x in (w_BTV, dt_BTV, k_BTK, q_BTK, S_BKV)]
+    parts.append(A.split(together) if A.dim() == S_BKV.dim() else [A] * len(parts[0]))
+    scans = [
+        _Scan.apply(*(x.transpose(0, 1) for x in sequences), A, state)
+        for *sequences, state, A in zip(*parts, strict=True)
+    ]
+    return torch.cat([y_TBV.transpose(0, 1) for y_TBV, _ in scans]), torch.cat([state for _, state in scans])
 
 
 class _Scan(torch.autograd.Function):
@@ -160,7 +173,7 @@ class _Scan(torch.autograd.Function):
 
     Within a slab everything is one operation over all tokens, which finds its operands in the cache, but for the one
     multiply-add of a token that has to wait for that of the token before. The gradient runs through the slabs from the
-    last to the first: only the state before each slab is kept for it, those within are computed again.
+    last to the first: only the state before each slab is kept for it, those within are computed again. A_KV may be A_BKV.
     """
 
     @staticmethod
@@ -202,7 +215,7 @@ class _Scan(torch.autograd.Function):
                 torch.mul(decay[0], dS[0], out=dS_BKV)
                 exponent = decay.mul_(S[:-1]).mul_(dS)  # the gradient of dt A
                 torch.sum(torch.mul(exponent, A_KV, out=dS), 2, out=ddt_TBV[slab])
-                dA_KV += exponent.mul_(dt[:, :, None]).sum((0, 1))
+                dA_KV += exponent.mul_(dt[:, :, None]).sum_to_size(dA_KV.shape)
         return dw_TBV, ddt_TBV, dk_TBK, dq_TBK, dA_KV, dS_BKV
 
 

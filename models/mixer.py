@@ -6,6 +6,7 @@ Legend of the shape suffixes used in all of `models/` (`q_BHTK` is a batch of he
     H  heads        K  key dimension      V  value dimension (per head)
     C  chunk index  L  time inside a chunk      N  vocabulary      F  feed-forward or convolution window
     G  gates of one head, side by side, or groups of heads          R  rank          1  an axis of length one
+    E  members of an ensemble, stacked: one of them is what all other code reads (see `models.stacking`)
 """
 
 from abc import ABC, abstractmethod

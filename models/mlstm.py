@@ -17,6 +17,7 @@ from models.layers import HeadNorm, InputProjection, OutputProjection, channels_
 from models.mixer import MixerSpec, SequenceMixer, state_type
 from models.mlstm_cell import MLSTMState, cell_flops, chunkwise, parallel, recurrent, unnormalised
 from models.mlstm_gates import MLSTMGates
+from models.stacking import along_batch
 
 Kernel = Literal["torch", "fla", "nxai"]
 
@@ -76,7 +77,7 @@ class MLSTM(SequenceMixer):
         *qkvif, o_BTW = self.project(x_BTW)
         with operand_precision(x_BTW.device):
             if self.kernel == "torch" and x_BTW.shape[1] <= self.chunk:
-                h_BHTV = parallel(*qkvif)
+                h_BHTV = along_batch(parallel, *qkvif)
             else:
                 state = self.initial_state(len(x_BTW), x_BTW.shape[1])
                 h_BHTV, _ = scan(self.kernel)(*qkvif, state, chunk=self.chunk)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.layers import chunk_lengths, chunks, operand_precision
+from models.stacking import along_batch
 
 EPSILON = 1e-6  # added to the normaliser after its stabilisation, in every form alike, as the official code does
 
@@ -68,7 +69,7 @@ def chunkwise(
     q_BHTK: Tensor, k_BHTK: Tensor, v_BHTV: Tensor, i_BHT: Tensor, f_BHT: Tensor, state: MLSTMState, *, chunk: int
 ) -> tuple[Tensor, MLSTMState]:
     """Returns h_BHTV and the state after the last token: parallel within chunks, recurrent across (second paper)."""
-    h_BHTV, *last = Chunkwise.apply(q_BHTK, k_BHTK, v_BHTV, i_BHT, f_BHT, *state, chunk)
+    h_BHTV, *last = along_batch(Chunkwise.apply, q_BHTK, k_BHTK, v_BHTV, i_BHT, f_BHT, *state, chunk)
     return h_BHTV, MLSTMState(*last)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.layers import HeadNorm, InputProjection, OutputProjection, channels_per_head, operand_precision
 from models.mixer import MixerSpec, SequenceMixer, state_type
-from models.slstm_cell import InputGate, Readout, Scan, SLSTMState
+from models.slstm_cell import InputGate, Readout, SLSTMState, scan
 
 RecurrentInit = Literal["zeros", "normal"]
 Kernel = Literal["torch", "triton"]
@@ -99,18 +99,22 @@ class SLSTMCell(nn.Module):
         """Returns h_THVB and the state after it."""
         if self.kernel == "torch":
             return self.scanned(x_THGB, state)
-        from models.kernels.slstm import scan  # which needs triton
+        from models.kernels.slstm import scan as fused  # which needs triton
 
         with operand_precision(x_THGB.device):
-            h_THVB, *cnm = scan(x_THGB, self.recurrence_HGV.to(x_THGB.dtype), *state)
+            h_THVB, *cnm = fused(x_THGB, self.recurrence_HGV.to(x_THGB.dtype), *state)
         return h_THVB, SLSTMState(h_THVB[-1].clone(), *cnm)
 
     def scanned(self, x_THGB: Tensor, state: SLSTMState) -> tuple[Tensor, SLSTMState]:
         """Returns the same, by the definition."""
         x_THGB = x_THGB.to(state.h_HVB.dtype)
         with operand_precision(x_THGB.device):
-            h_THVB, *cnm = Scan.apply(
-                x_THGB, self.recurrence_HGV.to(x_THGB.dtype), *state, self.input_gate, self.readout
+            h_THVB, *cnm = scan(
+                x_THGB,
+                self.recurrence_HGV.to(x_THGB.dtype),
+                state,
+                input_gate=self.input_gate,
+                readout=self.readout,
             )
         return h_THVB, SLSTMState(h_THVB[-1].clone(), *cnm)
 

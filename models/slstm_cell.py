@@ -1,11 +1,14 @@
 """The recurrence of sLSTM over a sequence, with its gradient (Beck et al. 2024, arXiv 2405.04517, equations 8 to 17)."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from models.stacking import is_stacked, of_members
 
 PIECE = 64  # steps for which the gradient holds at once how one acts on the next
 InputGate = Literal["exp", "sigmoid"]
@@ -41,7 +44,7 @@ def advance(
     if input_gate == "sigmoid":
         i_HBV.copy_(F.logsigmoid(i_HBV))
     F.logsigmoid(f_HBV, out=log_f_HBV)
-    torch.add(log_f_HBV, before.m_HBV, out=f_HBV)
+    f_HBV.copy_(log_f_HBV).add_(before.m_HBV)  # as an out= that is not contiguous, torch.compile writes it elsewhere
     torch.maximum(f_HBV, i_HBV, out=after.m_HBV)  # (15)
     gates_HBGV[:, :, :2].sub_(after.m_HBV[:, :, None]).exp_()  # (16), (17)
     z_HBV.tanh_()
@@ -55,6 +58,24 @@ def advance(
     if readout == "tanh":
         after.h_HBV.tanh_()
     after.h_HBV.mul_(o_HBV)  # (10)
+
+
+def scan(
+    x_THGB: Tensor, R_HGV: Tensor, state: SLSTMState, *, input_gate: InputGate, readout: Readout
+) -> Sequence[Tensor]:
+    """Returns h_THVB and the last c, n and m; within vmap the heads of all members are read as those of one network."""
+    operands = x_THGB, R_HGV, *state, input_gate, readout
+    return of_members(scan_of_members, *operands) if is_stacked(x_THGB) else Scan.apply(*operands)
+
+
+def scan_of_members(x_ETHGB: Tensor, R_EHGV: Tensor, *others: Any) -> tuple[Tensor, ...]:
+    """Returns h_ETHVB and the last c, n and m of all members."""
+    x_THBG = x_ETHGB.mT.transpose(0, 1).flatten(1, 2)  # so that what a copy there must be is in the order `Scan` reads
+    *state, input_gate, readout = others
+    R_HGV, *state = (part.flatten(0, 1) for part in (R_EHGV, *state))
+    h_THVB, *cnm = Scan.apply(x_THBG.mT, R_HGV, *state, input_gate, readout)
+    apart = len(R_EHGV), -1
+    return h_THVB.unflatten(1, apart).transpose(0, 1), *(part.unflatten(0, apart) for part in cnm)
 
 
 class Scan(torch.autograd.Function):

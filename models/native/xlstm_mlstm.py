@@ -16,6 +16,7 @@ from models.mixer import SequenceMixer, state_type
 from models.mlstm import Kernel, scan
 from models.mlstm_cell import MLSTMState, cell_flops, parallel, recurrent, unnormalised
 from models.mlstm_gates import MLSTMGates
+from models.stacking import along_batch
 
 EPSILON = 1e-5  # of all norms
 
@@ -106,7 +107,7 @@ class MLSTMLayer(SequenceMixer):
         c_BTV = self.convolution(u_BTV) if self.convolution else u_BTV
         qkvif = self.project(u_BTV, c_BTV)
         with operand_precision(x_BTW.device):
-            h_BHTV = parallel(*qkvif)
+            h_BHTV = along_batch(parallel, *qkvif)
         return self.merge(h_BHTV.transpose(1, 2), c_BTV, z_BTV)
 
     def initial_state(self, batch: int, max_time: int) -> MLSTMLayerState:
