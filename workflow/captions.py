@@ -40,11 +40,13 @@ def caption(figure: Figure, *, plan: PlanFile, points: Points) -> str:
 def tuning_caption(trials: pd.DataFrame, *, plan: PlanFile) -> str:
     """Returns what the figure of the learning rates shows."""
     rates, seeds = len(plan.tuned), trials["seed"].nunique()
-    failed = trials[["panel", "series", "rate", "seed", "status"]].drop_duplicates()["status"].ne("finished").sum()
+    trial = ["panel", "series", "rate", "seed", "until", "status"]
+    failed = trials[trial].drop_duplicates()["status"].ne("finished").sum()
     at_edge = trials.loc[trials["edge"], ["panel", "series"]].drop_duplicates()
     told = [
         f"Validation loss at the end of training over learning rate; {rates} rates for every mixer, "
         f"{_counted(seeds, 'seed')} each. The ring marks the rate chosen, which fresh seeds then confirm.",
+        *_halving(trials),
         f"{_counted(failed, 'trial')} did not finish." if failed else "Every trial finished.",
         f"The rate chosen is the lowest or highest tried in {len(at_edge)} of "
         f"{len(trials[['panel', 'series']].drop_duplicates())} choices: a better one may lie beyond."
@@ -53,6 +55,16 @@ def tuning_caption(trials: pd.DataFrame, *, plan: PlanFile) -> str:
         f"Scale {plan.scale}.",
     ]
     return " ".join(told)
+
+
+def _halving(trials: pd.DataFrame) -> list[str]:
+    """Returns how many rates were tried for how long, where that differs."""
+    rates = trials.groupby(["panel", "series", "until"], dropna=False)["rate"].nunique()
+    tried = rates.groupby("until", dropna=False).max()
+    if len(tried) == 1:
+        return []
+    rungs = _listed([f"{count} until step {step:.0f}" for step, count in tried.items() if not pd.isna(step)])
+    return [f"Successive halving: {rungs}, and of these the best {tried.iloc[-1]} to the end, which are shown."]
 
 
 class Answer(NamedTuple):

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 from models.network import Network, NetworkSpec
 from tasks import AnyTask
 from tasks.draws import Split
-from tasks.series.series import SeriesBatch, SeriesTask
-from tasks.task import Batch, TextTask
+from tasks.series.series import SeriesTask
+from tasks.task import TextTask
+from workflow.batches import Prepared, batch_of, prepared
+from workflow.interruption import check
 from workflow.results import Measurement
 from workflow.runs import Precision, TrainingRun
-
-AnyBatch = Batch | SeriesBatch
 
 
 class Scores(NamedTuple):
@@ -40,8 +40,8 @@ def network_of(spec: NetworkSpec, task: AnyTask) -> Network:
     return spec.build_bottleneck(task.vocabulary_size) if task.bottleneck else spec.build(task.vocabulary_size)
 
 
-def predictions(network: Network, batch: AnyBatch, *, piece: int | None) -> tuple[Tensor, Tensor]:
-    """Returns logits_MN, or numbers_MH, and targets of the M labelled positions: the head, most of the cost, runs at no other.
+def predictions(network: Network, batch: Prepared, *, piece: int | None) -> Tensor:
+    """Returns logits_MN, or numbers_MH, of the M labelled positions: the head, most of the cost, runs at no other.
 
     Where `piece` is given, the batch is read by so many positions at once, the state being carried on.
     """
@@ -53,14 +53,8 @@ def predictions(network: Network, batch: AnyBatch, *, piece: int | None) -> tupl
             features, state = network.read(part, state)
             read.append(features)
         x_BTW = torch.cat(read, dim=1)
-    return network.head(x_BTW[batch.labelled_BT]), batch.targets[batch.labelled_BT]
-
-
-def loss(predicted: Tensor, targets: Tensor) -> Tensor:
-    """Returns the mean loss: the cross-entropy of logits, in nats, or the squared error of numbers."""
-    if targets.is_floating_point():
-        return F.mse_loss(predicted.float(), targets)
-    return F.cross_entropy(predicted.float(), targets)
+    x_MW = x_BTW.flatten(0, 1)
+    return network.head(x_MW if batch.index_N is None else x_MW[batch.index_N])
 
 
 def loss_unit(task: AnyTask) -> tuple[str, float]:
@@ -73,22 +67,22 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def to_device(batch: AnyBatch, device: torch.device) -> AnyBatch:
-    """Returns the batch on the device."""
-    return type(batch)(*(tensor.to(device, non_blocking=True) for tensor in batch))
-
-
 @torch.inference_mode()
 def scores(network: Network, task: AnyTask, *, split: Split, run: TrainingRun) -> Scores:
-    """Returns the scores on the first batches of a split of the task, as many and as large as the run says."""
+    """Returns the scores on the first batches of a split of the task, as many and as large as the run says.
+
+    Interrupted, with nothing scored, if the process was asked to stop.
+    """
     device = network.head.weight.device
     totals: dict[str, Tensor] = {}
     for index in range(run.evaluation.batches):
-        batch = task.batch(split, index, run.optimizer.batch_size)
+        check()
+        batch = batch_of(task, split, index, run.optimizer.batch_size)
+        labelled = prepared(batch).to(device)
         with autocast(device, run.precision):
-            predicted, targets = predictions(network, to_device(batch, device), piece=run.evaluation.piece)
+            predicted = predictions(network, labelled, piece=run.evaluation.piece)
         positions_M = batch.labelled_BT.nonzero()[:, 1]
-        for name, values_M in _scored(predicted.float(), targets, task).items():
+        for name, values_M in _scored(predicted.float(), labelled.targets, task).items():
             sums_T = totals.setdefault(name, torch.zeros(0, dtype=torch.float64))
             longer = batch.inputs.shape[1] - len(sums_T)
             totals[name] = F.pad(sums_T, (0, max(longer, 0))).index_add(0, positions_M, values_M.double().cpu())

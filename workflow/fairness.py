@@ -82,7 +82,7 @@ def _choice(trials: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Returns how many trials each choice of the learning rate took, and the rates chosen."""
     counts, chosen = {}, {}
     for name, mine in trials.groupby("series"):
-        counts[name] = _range(mine.groupby(TUNED_BY)[RATE].size())
+        counts[name] = _range(mine.drop_duplicates([TUNED_BY, RATE, "seed"]).groupby(TUNED_BY)[RATE].size())
         rates = mine[["selected", "edge"]].drop_duplicates().sort_values("selected")
         chosen[name] = ", ".join(f"{row.selected:g}{' (edge)' if row.edge else ''}" for row in rates.itertuples())
     return {"Tuning trials": counts, "Learning rate": chosen}

@@ -24,7 +24,7 @@ from workflow.planfile import PlanFile, read_plan
 from workflow.points import Labels, Points, columns_of, panel_order, points
 from workflow.styles import Look
 from workflow.table import RATE, field_columns, read_table, write_table
-from workflow.tuning import tuning
+from workflow.tuning import UNTIL, tuning
 
 LEARNING_RATES = "learning-rates"
 
@@ -39,9 +39,10 @@ def draw_all(plan: PlanFile, *, estimates: pd.DataFrame, measurements: pd.DataFr
         write(folder / f"{name}.txt", caption(spec, plan=plan, points=shown) + "\n")
     if plan.tuned:
         trials, looks, panels = learning_rates(plan, measurements=measurements)
+        whole = trials[trials["until"].isna() & trials["rate"].notna()]  # losses after as many steps, as far as known
         with matplotlib.rc_context(house_style()):
             units = measurements.loc[measurements["name"] == "loss", "unit"]
-            save(curves_of(trials, looks=looks, panels=panels, unit=units.iloc[0]), folder / LEARNING_RATES)
+            save(curves_of(whole, looks=looks, panels=panels, unit=units.iloc[0]), folder / LEARNING_RATES)
         write_table(trials, folder / f"{LEARNING_RATES}.csv")
         write(folder / f"{LEARNING_RATES}.txt", tuning_caption(trials, plan=plan) + "\n")
 
@@ -58,17 +59,20 @@ def plotted(points: Points) -> pd.DataFrame:
 
 
 def learning_rates(plan: PlanFile, *, measurements: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Look], list[str]]:
-    """Returns the tuning trials by panel and series (see `workflow.tuning`), the looks of the lines, and the panels."""
+    """Returns the tuning trials by panel and series (see `workflow.tuning`), the looks of the lines, and the panels.
+
+    Their `until` is the step at which a trial of an earlier rung ended.
+    """
     trials = tuning(measurements, rates=plan.tuned)
     series = columns_of(trials, "network.mixer")
     varied = {column for path in plan.varied for column in columns_of(trials, path)} - set(series)
     label = Labels(trials, series=series, panels=[field for field in field_columns(trials) if field in varied])
-    shown = label.put_on(trials).rename(columns={RATE: "rate"})
-    shown = shown[["panel", "series", "rate", "seed", "loss", "status", "selected", "edge"]].drop_duplicates()
+    shown = label.put_on(trials).rename(columns={RATE: "rate", UNTIL: "until"})
+    shown = shown[["panel", "series", "rate", "seed", "until", "loss", "status", "selected", "edge"]].drop_duplicates()
     order = {"panel": panel_order(measurements, label, roles=("tune",)), "series": list(label.looks)}
     ranks = {name: shown[name].map({label: place for place, label in enumerate(order[name])}) for name in order}
     ranked = shown.assign(**{f"_{name}": rank for name, rank in ranks.items()}).sort_values(
-        ["_panel", "_series", "rate", "seed"]
+        ["_panel", "_series", "rate", "seed", "until"]
     )
     return ranked[shown.columns].reset_index(drop=True), label.looks, list(dict.fromkeys(ranked["panel"]))
 

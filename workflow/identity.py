@@ -14,11 +14,21 @@ _ROOT = Path(__file__).parent.parent
 
 # The modules that decide a result, beside those of the run's own mixer and task.
 _DECIDING: dict[str, tuple[str, ...]] = {
-    "training": ("models/network.py", "workflow/training.py", "workflow/evaluation.py", "workflow/selection.py"),
+    "training": (
+        "models/network.py",
+        "workflow/batches.py",
+        "workflow/evaluation.py",
+        "workflow/selection.py",
+        "workflow/training/alone.py",
+        "workflow/training/loop.py",
+        "workflow/training/objective.py",
+        "workflow/training/optimizer.py",
+        "workflow/training/stacked.py",
+    ),
     "profiling": (
         "models/network.py",
         "workflow/profiling.py",
-        "workflow/training.py",
+        "workflow/training/optimizer.py",
         "workflow/evaluation.py",
         "workflow/memory.py",
     ),

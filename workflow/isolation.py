@@ -23,7 +23,7 @@ class Answer(NamedTuple):
 
 # Imports torch once, with the part that optimizers load late, in a server that never runs anything, and forks from there.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["workflow.training", "torch._dynamo"])
+_PROCESSES.set_forkserver_preload(["workflow.profiling", "torch._dynamo"])
 
 
 def in_process(function: Callable[..., Any], *arguments: Any, timeout_seconds: float) -> Answer:
@@ -61,12 +61,15 @@ def attempt(function: Callable[..., Any], *arguments: Any) -> Answer:
         return Answer("finished", "", function(*arguments))
     except UnsupportedKernel as error:
         return Answer("unsupported", str(error), None)
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        return Answer("out_of_memory", str(error).split("\n")[0], None)
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):  # how torch's CPU allocator says it
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
             raise
         return Answer("out_of_memory", str(error).split("\n")[0], None)
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Returns whether an exception says that memory has run out, of Python, of a device, or of torch's CPU allocator."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _answer(pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

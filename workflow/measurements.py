@@ -49,6 +49,14 @@ def measurements(plan: PlanFile, *, runs: Path) -> pd.DataFrame:
     return table.reindex(columns=[*FIXED, *fields, *at, *NUMBER, *made])
 
 
+def present(plan: PlanFile, *, runs: Path) -> PlanFile:
+    """Returns the plan of those runs that have a result; ValueError if none has one."""
+    there = tuple(planned for planned in plan.runs if (runs / planned.id / "result.json").exists())
+    if not there:
+        raise ValueError(f"none of the {len(plan.runs)} planned runs of {plan.experiment} has a result")
+    return plan.model_copy(update={"runs": there})
+
+
 def _result_of(planned: PlannedRun, *, runs: Path) -> Result:
     path = runs / planned.id / "result.json"
     try:
@@ -66,6 +74,7 @@ def _result_of(planned: PlannedRun, *, runs: Path) -> Result:
 def _rows(result: Result) -> Iterator[dict[str, Any]]:
     """Yields a row per number of a result, at least one."""
     fields = dict(_flat(result.run.model_dump(mode="json")))
+    fields.pop(f"{RATE}.place", None)  # said by the rate itself
     for measurement in result.measurements:
         if measurement.name == "learning_rate" and RATE not in fields:
             fields = {RATE: measurement.value} | fields
@@ -96,9 +105,16 @@ def main() -> None:
     parser.add_argument("plan", type=Path, help="plan.json of the experiment")
     parser.add_argument("--runs", type=Path, required=True, help="the folder of the run folders")
     parser.add_argument("--output", type=Path, required=True, help="the table to write, .csv")
+    parser.add_argument("--partial", action="store_true", help="leave out the runs that have no result yet")
     arguments = parser.parse_args()
     try:
-        write_table(measurements(read_plan(arguments.plan), runs=arguments.runs), arguments.output)
+        plan = read_plan(arguments.plan)
+        found = present(plan, runs=arguments.runs) if arguments.partial else plan
+        write_table(measurements(found, runs=arguments.runs), arguments.output)
+        if missing := len(plan.runs) - len(found.runs):
+            print(
+                f"{missing} of the {len(plan.runs)} planned runs of {plan.experiment} have no result", file=sys.stderr
+            )
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 

@@ -11,7 +11,8 @@ SCALES = ("smoke", "quick", "paper")
 
 _TAGS = ("run", "training", "profiling", "reference", "shared", "native")  # in a problem's path, but no fields of a run
 
-Role = Literal["tune", "confirm", "profile", "reference"]
+# `screen`: tuning runs that end early, for the best of them to go on (`plans.Rung`).
+Role = Literal["screen", "tune", "confirm", "profile", "reference"]
 Tree = dict[str, Any]  # nested settings as an experiment file writes them
 
 

@@ -23,24 +23,38 @@ from workflow.spec import Spec
 FOLDER = Path(__file__).parent / "experiments"
 
 _CELLS = 4  # that share a process where they may
+_RATE = "optimizer.learning_rate"
 
 Axes = dict[str, list[Any]]
 
 
+class Rung(Spec):
+    """A step of successive halving: learning rates are tried `until` this step, and the best `keep` of them go on."""
+
+    until: int = Field(gt=0)
+    keep: int = Field(gt=0)
+
+
 class Tuning(Spec):
-    """Where the learning rate is chosen: these axes, at this point of the grid or, where `at` is empty, in every cell of it."""
+    """Where the learning rate is chosen: these axes, at this point of the grid or, where `at` is empty, in every cell of it.
+
+    `halving` has the rungs before the last, which is the whole of training (Jamieson and Talwalkar 2016; none: all rates are
+    trained to the end). The seeds of a rate are judged together.
+    """
 
     at: Tree
     grid: Axes
+    halving: tuple[Rung, ...] = ()
 
 
 class Change(Spec):
-    """What a scale changes; an axis named here replaces the one above."""
+    """What a scale changes; an axis named here, or `halving`, replaces the one above."""
 
     base: Tree = {}
     grid: Axes = {}
     tune: Axes = {}
     tune_at: Tree = {}
+    halving: tuple[Rung, ...] | None = None
     confirm: Axes = {}
 
 
@@ -125,18 +139,16 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
             _add(runs, "profile", [run_at(base, cell, where=where)])
             continue
         tune_grid = spec.tune.grid | change.tune
-        tuned = tune_grid["optimizer.learning_rate"]
+        tuned = tune_grid[_RATE]
         at = spec.tune.at | change.tune_at
-        tuning = [run_at(base, cell | at | point, where=where) for point in points(tune_grid)]
-        selected = {"best_of": _add(runs, "tune", tuning)}
+        halving = spec.tune.halving if change.halving is None else change.halving
+        selected = _tune(runs, base, cell | at, grid=tune_grid, halving=halving, where=where)
         fresh = spec.confirm | change.confirm
         if set(fresh["seed"]) & set(tune_grid["seed"]):
             raise ValueError(
                 f"{where}: confirm.seed must share no seed with tune.grid.seed: a selected run is not a confirmation"
             )
-        confirming = [
-            run_at(base, cell | point | {"optimizer.learning_rate": selected}, where=where) for point in points(fresh)
-        ]
+        confirming = [run_at(base, cell | point | {_RATE: selected}, where=where) for point in points(fresh)]
         # Cells that wait for the same tuning runs share processes, as starting one costs more than a small run.
         cells = waiting.setdefault(group_id(selected["best_of"]), [])
         cells.append(confirming)
@@ -209,6 +221,29 @@ def _add(runs: dict[str, Planned], role: Role, cell: list[Run], *, company: list
     for id, run in zip(ids, cell, strict=True):
         runs.setdefault(id, Planned(id, role, name, run))
     return ids
+
+
+def _tune(
+    runs: dict[str, Planned], base: Tree, cell: Tree, *, grid: Axes, halving: tuple[Rung, ...], where: str
+) -> Tree:
+    """Puts the tuning runs of a cell into the plan, rung by rung, and returns the learning rate that they select."""
+    rates: list[Any] = grid[_RATE]
+    for rung in halving:
+        if rung.keep >= len(rates):
+            raise ValueError(f"{where}: halving: keep={rung.keep} of {len(rates)} learning rates drops none")
+        trials = points(grid | {_RATE: rates})
+        tried = [run_at(base, cell | trial | {"optimizer.until": rung.until}, where=where) for trial in trials]
+        ids = _add(runs, "screen", tried)
+        rates = [{"best_of": ids, "place": place} for place in range(rung.keep)]
+    whole = [run_at(base, cell | trial, where=where) for trial in points(grid | {_RATE: rates})]
+    if whole[0].optimizer.until is not None:
+        raise ValueError(
+            f"{where}: optimizer.until must be null, or no run is tested; tune.halving has an until of its own"
+        )
+    ends = [*(rung.until for rung in halving), whole[0].optimizer.last_step]
+    if ends != sorted(set(ends)):
+        raise ValueError(f"{where}: halving: until must grow from rung to rung, and stay below steps={ends[-1]}")
+    return {"best_of": _add(runs, "tune", whole), "place": 0}
 
 
 def run_at(base: Tree, settings: Tree, *, where: str) -> Run:

@@ -19,8 +19,8 @@ from workflow.memory import forget_peak, peak_bytes, used_bytes
 from workflow.provenance import device
 from workflow.results import Measurement, Outcome
 from workflow.runs import OptimizerSpec, ProfilingRun
-from workflow.serving import Desk, main
-from workflow.training import adamw, descend
+from workflow.serving import Desk, main, one_by_one
+from workflow.training.optimizer import adamw, descend
 
 # A step's cost does not depend on these numbers, but taking one needs them.
 _OPTIMIZER = OptimizerSpec(
@@ -28,6 +28,7 @@ _OPTIMIZER = OptimizerSpec(
     final_rate=0.1,
     warmup_steps=0,
     steps=1,
+    until=None,
     batch_size=1,
     weight_decay=0.1,
     beta2=0.95,
@@ -169,10 +170,10 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def execute(desk: Desk, run: ProfilingRun) -> Outcome:
-    desk.watch(0, 0.0)
-    return profile(run)
+def execute(desk: Desk) -> Outcome:
+    desk.watch(0, 0.0, [])
+    return profile(desk.run)
 
 
 if __name__ == "__main__":
-    main(ProfilingRun, execute)
+    main(ProfilingRun, one_by_one(execute))

@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+from workflow.curves import CSVCurve, Curve, TensorBoardCurve
+from workflow.results import Measurement
 from workflow.runs import ProfilingRun, Run, TrainingRun
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -16,25 +18,42 @@ _SECONDS_BETWEEN_LINES = 10.0
 class Progress:
     """Prints a line now and then: the run, its place in the cohort, and the share of the whole that is done."""
 
-    def __init__(self, *, watched: Path | None, total: int) -> None:
-        self._watched = watched
-        self._total = total
+    def __init__(
+        self, watched: Path | None, *, total: int, curves: bool = False, tensorboard: Path | None = None
+    ) -> None:
+        self._watched, self._total = watched, total
+        self._curves, self._tensorboard = curves, tensorboard
         self._told = time.monotonic()
+        self._done = 0
         self._seconds: dict[str, float] = {}  # of the runs seen finished
 
-    def of(self, run: Run, *, done: int) -> Callable[[int, float], None]:
-        """Returns what a run calls with its step and its loss; a run without steps calls it with 0."""
-        started = time.monotonic()
+    def passed(self, runs: int) -> None:
+        """Counts runs that have their results."""
+        self._done += runs
 
-        def tell(step: int, loss: float) -> None:
+    def of(self, run: Run, folder: Path) -> Callable[[int, float, list[Measurement]], None]:
+        """Returns what a run calls with its step, its loss and what it scored; a run without steps calls it with 0."""
+        curves: list[Curve] = [CSVCurve(folder / "curve.csv")] if self._curves else []
+        if self._tensorboard is not None:
+            curves.append(TensorBoardCurve(self._tensorboard / folder.name))
+        first: list[tuple[float, int]] = []  # when the run was first heard of, and at which step
+
+        def tell(step: int, loss: float, rows: list[Measurement]) -> None:
             now = time.monotonic()
+            first[:] = first or [(now, step)]
+            for curve in curves:
+                curve.add(rows)
             if now - self._told < _SECONDS_BETWEEN_LINES:
                 return
             self._told = now
-            line = f"{describe(run)} | run {done + 1} of {self._total}"
+            line = f"{describe(run)} | {self._done} of {self._total} runs done"
             if isinstance(run, TrainingRun) and step:
-                left = (now - started) / step * (run.optimizer.steps - step)
-                line += f", step {step} of {run.optimizer.steps}, loss {loss:.3g}, at most {clock(left)} left"
+                line += f", step {step} of {run.optimizer.last_step}, loss {loss:.3g}"
+                (began, at), examples = first[0], run.optimizer.batch_size
+                if step > at and now > began:
+                    pace = (step - at) / (now - began)
+                    left = (run.optimizer.last_step - step) / pace
+                    line += f", {pace * examples:,.0f} sequences/s, at most {clock(left)} left"
             print(line + self._whole(), file=sys.stderr, flush=True)
 
         return tell

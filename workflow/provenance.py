@@ -11,11 +11,17 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from workflow.processes import processes
+
 _ROOT = Path(__file__).parent.parent
 
 
 class Provenance(BaseModel):
-    """What cannot be part of a specification but may move a number; `seconds` is the wall time the run took."""
+    """What cannot be part of a specification but may move a number.
+
+    `seconds` is the wall time the run took: its share, where `company` runs were trained as one program. `processes` is how
+    many trained it together, and `sharded` whether its weights were split over them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -34,15 +40,19 @@ class Provenance(BaseModel):
     lock: str
     seconds: float
     resumed: int
+    company: int
+    processes: int
+    sharded: bool
 
 
 def device() -> torch.device:
-    """Returns the device of this process: the first CUDA device where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Returns the device of this process: its CUDA device, the first but for `torchrun`, where there is one, else the CPU."""
+    return torch.device("cuda", processes().local_rank) if torch.cuda.is_available() else torch.device("cpu")
 
 
-def provenance(*, seconds: float, resumed: int) -> Provenance:
+def provenance(*, seconds: float, resumed: int, company: int) -> Provenance:
     """Returns the provenance of a result of this process, made in `seconds`, with `resumed` restarts from a checkpoint."""
+    mine = processes()
     cuda = device().type == "cuda"
     return Provenance(
         commit=_commit(),
@@ -60,6 +70,9 @@ def provenance(*, seconds: float, resumed: int) -> Provenance:
         lock=hashlib.sha256((_ROOT / "requirements.lock").read_bytes()).hexdigest()[:12],
         seconds=round(seconds, 3),
         resumed=resumed,
+        company=company,
+        processes=mine.count,
+        sharded=mine.sharded,
     )
 
 

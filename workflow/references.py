@@ -5,7 +5,7 @@ from tasks.series.series import SeriesTask
 from workflow.grids import points
 from workflow.results import Measurement, Outcome
 from workflow.runs import ReferenceRun
-from workflow.serving import Desk, main
+from workflow.serving import Desk, main, one_by_one
 
 _UNITS = {"accuracy": "fraction", "bits_per_byte": "bit/byte"}
 
@@ -27,9 +27,9 @@ def _scores(task: AnyTask, examples: int) -> dict[str, dict[str, float]]:
     return {name: {task.score: score} for name, score in task.references(examples).items()}
 
 
-def execute(desk: Desk, run: ReferenceRun) -> Outcome:
-    return reference_scores(run)
+def execute(desk: Desk) -> Outcome:
+    return reference_scores(desk.run)
 
 
 if __name__ == "__main__":
-    main(ReferenceRun, execute)
+    main(ReferenceRun, one_by_one(execute))

@@ -48,7 +48,13 @@ _PLATFORM = (
 )
 
 
-ROLES = {"tune": "tuning", "confirm": "confirming", "profile": "profiling", "reference": "reference"}
+ROLES = {
+    "screen": "screening",
+    "tune": "tuning",
+    "confirm": "confirming",
+    "profile": "profiling",
+    "reference": "reference",
+}
 
 
 class Drawn(NamedTuple):

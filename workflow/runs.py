@@ -12,18 +12,23 @@ from workflow.spec import Spec
 
 
 class Selected(Spec):
-    """A learning rate still to be found: that of the best of these tuning runs (`workflow.selection`)."""
+    """A learning rate still to be found: the one in this `place`, 0 the best, among these tuning runs (`workflow.selection`)."""
 
     best_of: tuple[str, ...] = Field(min_length=1)
+    place: int = Field(ge=0)
 
 
 class OptimizerSpec(Spec):
-    """AdamW with linear warm-up and a cosine to `final_rate` times the peak; the gradient's norm is clipped."""
+    """AdamW with linear warm-up and a cosine to `final_rate` times the peak; the gradient's norm is clipped.
+
+    Training ends after `until` of the `steps` of that schedule (null: all).
+    """
 
     learning_rate: Annotated[float, Field(gt=0)] | Selected
     final_rate: float = Field(ge=0, le=1)
     warmup_steps: int = Field(ge=0)
     steps: int = Field(gt=0)
+    until: Annotated[int, Field(gt=0)] | None
     batch_size: int = Field(gt=0)
     weight_decay: float = Field(ge=0)
     beta2: float = Field(gt=0, lt=1)
@@ -33,7 +38,14 @@ class OptimizerSpec(Spec):
     def _warmup_fits(self) -> Self:
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps={self.warmup_steps} must be below steps={self.steps}")
+        if self.until is not None and self.until > self.steps:
+            raise ValueError(f"until={self.until} is beyond the schedule's steps={self.steps}")
         return self
+
+    @property
+    def last_step(self) -> int:
+        """The number of steps after which training ends."""
+        return self.steps if self.until is None else self.until
 
 
 Grid = dict[str, tuple[Any, ...]]
@@ -61,6 +73,18 @@ class EvaluationSpec(Spec):
 Precision = Literal["float32", "bfloat16"]
 
 
+class ExecutionSpec(Spec):
+    """How a step is computed, the same for all that are compared; none of it changes what is computed but for rounding.
+
+    `compile` hands the loss to `torch.compile`. `recompute` keeps of each block only its input for the gradient, and computes
+    the rest again. `micro_batch` is how many sequences are computed at once, a step's gradient being their sum (null: all).
+    """
+
+    compile: bool
+    recompute: bool
+    micro_batch: Annotated[int, Field(gt=0)] | None
+
+
 class TrainingRun(Spec):
     """Trains one network on one task from one seed, and tests it once."""
 
@@ -70,6 +94,7 @@ class TrainingRun(Spec):
     optimizer: OptimizerSpec
     evaluation: EvaluationSpec
     precision: Precision
+    execution: ExecutionSpec
     seed: int = Field(ge=0, lt=2**31)
 
     @model_validator(mode="after")
@@ -80,6 +105,16 @@ class TrainingRun(Spec):
             )
         if self.evaluation.piece is not None and isinstance(self.task, TokenTask) and self.task.bottleneck:
             raise ValueError(f"{self.task.name} is told from the last position alone: set evaluation.piece to null")
+        if self.optimizer.last_step % self.evaluation.every_steps and self.optimizer.until is not None:
+            raise ValueError(
+                f"optimizer.until={self.optimizer.until} is no multiple of evaluation.every_steps="
+                f"{self.evaluation.every_steps}: training ends at an evaluation that the whole would make too"
+            )
+        micro = self.execution.micro_batch
+        if micro is not None and self.optimizer.batch_size % micro:
+            raise ValueError(
+                f"execution.micro_batch={micro} does not divide optimizer.batch_size={self.optimizer.batch_size}"
+            )
         return self
 
 

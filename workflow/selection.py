@@ -1,35 +1,79 @@
 """How a learning rate is chosen from its tuning runs: by validation data, never by the test split."""
 
+from collections import defaultdict
 from pathlib import Path
+from statistics import fmean
 
 from workflow.results import Result, read_result
-from workflow.runs import Selected
+from workflow.runs import Selected, TrainingRun
 
 
 def selected_rate(selected: Selected, *, runs: Path) -> float:
-    """Returns the learning rate of the best tuning run, the smallest rate where all are alike; ValueError if one is missing."""
-    trials: list[Result] = []
-    for id in selected.best_of:
-        path = runs / id / "result.json"
-        if not path.exists():
-            raise ValueError(f"{path} is missing: train it first, with python -m workflow.training {runs / id}")
-        trials.append(read_result(path))
-    return min((*rank(trial), trial.run.optimizer.learning_rate) for trial in trials)[-1]
+    """Returns the learning rate in that place, by the means of `rank` over its seeds, the smaller rate first where all is alike.
+
+    ValueError if a result is missing, or there are not as many rates.
+    """
+    ranks: dict[float, list[tuple[float, float, float]]] = defaultdict(list)
+    for trial in _trials(selected, runs=runs).values():
+        ranks[_rate(trial, runs=runs)].append(rank(trial))
+    best_first = sorted((*map(fmean, zip(*seeds, strict=True)), rate) for rate, seeds in ranks.items())
+    if selected.place >= len(best_first):
+        raise ValueError(f"place={selected.place} of {len(best_first)} learning rates, which are counted from 0")
+    return best_first[selected.place][-1]
 
 
-def rank(trial: Result) -> tuple[float, float]:
+def selected_trial(run: TrainingRun, *, runs: Path) -> str | None:
+    """Returns the name of the tuning run that this one goes on from: the one it is equal to, but for where both end.
+
+    None where there is none, as for a fresh seed. ValueError as for `selected_rate`.
+    """
+    if not isinstance(run.optimizer.learning_rate, Selected):
+        return None
+    rate = selected_rate(run.optimizer.learning_rate, runs=runs)
+    for name, trial in _trials(run.optimizer.learning_rate, runs=runs).items():
+        earlier = trial.run.optimizer.last_step < run.optimizer.last_step
+        if earlier and _rate(trial, runs=runs) == rate and _endless(trial.run) == _endless(run):
+            return name
+    return None
+
+
+def rank(trial: Result) -> tuple[float, float, float]:
     """Returns what the best tuning run has least of.
 
-    First the steps to the accuracy at which training stops, for all such runs are as good as each other then; infinite for
-    a run that never got there. Among those, the last validation loss, in bits; infinite for a run that failed.
+    First whether it failed, as 0 or 1. Then the steps to the accuracy at which training stops, for all such runs are as good as
+    each other then; infinite for a run that never got there. Among those, the last validation loss, in bits.
     """
-    losses = [row.value for row in trial.measurements if row.name == "loss" and row.at.get("split") == "validation"]
     if trial.status != "finished":
-        return float("inf"), float("inf")
+        return 1.0, float("inf"), float("inf")
+    losses = [row.value for row in trial.measurements if row.name == "loss" and row.at.get("split") == "validation"]
     reached = [
         row.value for row in trial.measurements if row.name == "accuracy" and row.at.get("split") == "validation"
     ]
     goal = trial.run.evaluation.stop_accuracy
     if goal is None or reached[-1] < goal:
-        return float("inf"), losses[-1]
-    return next(row.value for row in trial.measurements if row.name == "steps"), losses[-1]
+        return 0.0, float("inf"), losses[-1]
+    return 0.0, next(row.value for row in trial.measurements if row.name == "steps"), losses[-1]
+
+
+def _trials(selected: Selected, *, runs: Path) -> dict[str, Result]:
+    """Returns the results to choose from, by name."""
+    for name in selected.best_of:
+        if not (runs / name / "result.json").exists():
+            raise ValueError(
+                f"{runs / name / 'result.json'} is missing: train it first, with python -m workflow.training {runs / name}"
+            )
+    return {name: read_result(runs / name / "result.json") for name in selected.best_of}
+
+
+def _rate(trial: Result, *, runs: Path) -> float:
+    """Returns the learning rate of a tuning run, which at a later rung (`plans.Rung`) was selected itself."""
+    rate = trial.run.optimizer.learning_rate
+    if not isinstance(rate, Selected):
+        return rate
+    told = [row.value for row in trial.measurements if row.name == "learning_rate"]
+    return told[0] if told else selected_rate(rate, runs=runs)  # a run that ran out of memory tells nothing
+
+
+def _endless(run: TrainingRun) -> TrainingRun:
+    """Returns the run without its learning rate and its end."""
+    return run.model_copy(update={"optimizer": run.optimizer.model_copy(update={"learning_rate": 1.0, "until": None})})

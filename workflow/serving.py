@@ -1,11 +1,12 @@
 """One process serves the runs of a cohort: each under a lock, once, and written whole. Shared by every kind of run."""
 
 import argparse
+import errno
 import fcntl
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,51 +14,95 @@ import torch
 from pydantic import ValidationError
 
 from models.mixer import UnsupportedKernel
+from workflow import interruption
 from workflow.checkpoints import Checkpoint
 from workflow.files import write
 from workflow.identity import run_id
 from workflow.progress import Progress
 from workflow.provenance import device, provenance
-from workflow.results import Outcome, Result
-from workflow.runs import Run, RunFile, Selected, TrainingRun
-from workflow.selection import selected_rate
+from workflow.results import Measurement, Outcome, Result
+from workflow.runs import Run, RunFile, TrainingRun
 
 
 class Desk(NamedTuple):
-    """What the process lays out for a run that is being executed."""
+    """A run that is being executed, and what the process lays out for it."""
 
+    run: Run
     folder: Path
     device: torch.device
     checkpoint: Checkpoint
-    watch: Callable[[int, float], None]
-
-    def learning_rate(self, run: TrainingRun) -> float:
-        """Returns the learning rate of the run; one still to be selected is looked up in the results of its tuning runs."""
-        rate = run.optimizer.learning_rate
-        return selected_rate(rate, runs=self.folder.parent) if isinstance(rate, Selected) else rate
+    watch: Callable[[int, float, list[Measurement]], None]
 
 
-Execute = Callable[[Desk, Run], Outcome]
+class Ended(NamedTuple):
+    """How a run ended, in how many seconds of its own, and in how large a company."""
+
+    desk: Desk
+    outcome: Outcome
+    seconds: float
+    company: int
 
 
-def serve(folders: list[Path], *, kind: type[Run], execute: Execute, watched: Path | None) -> None:
+Execute = Callable[[list[Desk]], Iterator[Ended]]
+
+_PLAIN_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+
+
+def serve(folders: list[Path], *, kind: type[Run], execute: Execute, progress: Progress) -> None:
     """Leaves a `result.json` in every folder that has none; ValueError, before any work, if a `run.json` is not fit."""
-    runs = {folder: read_run(folder, kind=kind) for folder in folders}
-    progress = Progress(watched=watched, total=len(folders))
-    for done, (folder, run) in enumerate(runs.items()):
-        with _locked(folder):
-            if (folder / "result.json").exists():
-                continue
-            for leftover in (*folder.glob(".result.json.*"), *folder.glob(".checkpoint.pt.*")):  # of a killed process
-                leftover.unlink()
+    runs = {folder: read_run(folder, kind=kind) for folder in dict.fromkeys(folders)}
+    for group in _alike(runs):
+        with ExitStack() as locks:
+            for folder in sorted(group):  # in one order everywhere, so that no two processes wait for each other
+                locks.enter_context(_locked(folder))
+            left = [folder for folder in group if not (folder / "result.json").exists()]
+            progress.passed(len(group) - len(left))
+            desks = [_desk(folder, runs[folder], progress) for folder in left]
+            for ended in execute(desks) if desks else ():
+                _conclude(ended)
+                progress.passed(1)
+            for desk in desks:
+                desk.checkpoint.remove()
+
+
+def one_by_one(execute: Callable[[Desk], Outcome]) -> Execute:
+    """Returns what executes runs of a kind that never share a program."""
+
+    def each(desks: list[Desk]) -> Iterator[Ended]:
+        for desk in desks:
             started = time.monotonic()
-            checkpoint = Checkpoint(folder / "checkpoint.pt")
-            watch = progress.of(run, done=done)
-            outcome = execute(Desk(folder, device(), checkpoint, watch), run)
-            made = provenance(seconds=time.monotonic() - started, resumed=checkpoint.resumed)
-            result = Result(id=run_id(run), run=run, **outcome._asdict(), provenance=made)
-            write(folder / "result.json", result.model_dump_json(indent=1) + "\n")
-            checkpoint.remove()
+            yield Ended(desk, execute(desk), time.monotonic() - started, 1)
+
+    return each
+
+
+def _alike(runs: dict[Path, Run]) -> list[list[Path]]:
+    """Returns the folders whose runs differ in learning rate and seed only, group by group; other kinds one by one."""
+    groups: dict[object, list[Path]] = {}
+    for folder, run in runs.items():
+        groups.setdefault(_shape(run) if isinstance(run, TrainingRun) else folder, []).append(folder)
+    return list(groups.values())
+
+
+def _shape(run: TrainingRun) -> str:
+    optimizer = run.optimizer.model_copy(update={"learning_rate": 1.0})
+    return run.model_copy(update={"seed": 0, "optimizer": optimizer}).model_dump_json()
+
+
+def _desk(folder: Path, run: Run, progress: Progress) -> Desk:
+    for leftover in folder.glob(".result.json.*"):  # of a killed process
+        leftover.unlink()
+    checkpoint = Checkpoint(folder / "checkpoints")
+    checkpoint.sweep()
+    return Desk(run, folder, device(), checkpoint, progress.of(run, folder))
+
+
+def _conclude(ended: Ended) -> None:
+    """Writes the result of a run."""
+    desk = ended.desk
+    made = provenance(seconds=ended.seconds, resumed=desk.checkpoint.resumed, company=ended.company)
+    result = Result(id=run_id(desk.run), run=desk.run, **ended.outcome._asdict(), provenance=made)
+    write(desk.folder / "result.json", result.model_dump_json(indent=1) + "\n")
 
 
 def read_run(folder: Path, *, kind: type[Run]) -> Run:
@@ -87,8 +132,8 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def main(kind: type[Run], execute: Execute) -> None:
-    """The command line of every kind of run."""
+def parser(kind: type[Run]) -> argparse.ArgumentParser:
+    """Returns the command line of every kind of run."""
     parser = argparse.ArgumentParser(
         description=f"Execute {kind.__name__}s and leave a result.json beside each run.json."
     )
@@ -96,10 +141,30 @@ def main(kind: type[Run], execute: Execute) -> None:
     parser.add_argument(
         "--watch", type=Path, help="folder of a scale, as results/quick, to tell the time left for all of it"
     )
-    arguments = parser.parse_args()
+    return parser
+
+
+def main(kind: type[Run], execute: Execute) -> None:
+    """Serves the folders of the command line."""
+    arguments = parser(kind).parse_args()
+    work(
+        arguments.folders, kind=kind, execute=execute, progress=Progress(arguments.watch, total=len(arguments.folders))
+    )
+
+
+def work(folders: list[Path], *, kind: type[Run], execute: Execute, progress: Progress) -> None:
+    """Serves the folders and ends the process: with one line where a user can mend what is wrong, or when asked to stop."""
+    interruption.listen()
     if device().type == "cpu":
         torch.set_num_threads(1)
     try:
-        serve(arguments.folders, kind=kind, execute=execute, watched=arguments.watch)
+        serve(folders, kind=kind, execute=execute, progress=progress)
+    except interruption.Interrupted:
+        print("interrupted: what was done is saved; the same command goes on from here", file=sys.stderr)
+        sys.exit(interruption.EXIT_CODE)
     except (ValueError, UnsupportedKernel) as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno not in _PLAIN_ERRORS:
+            raise
+        sys.exit(f"error: {error.filename or folders[0]}: {error.strerror}; what was saved before is whole, call again")

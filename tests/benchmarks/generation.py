@@ -11,11 +11,10 @@ import time
 
 import torch
 
-from workflow.evaluation import network_of
 from workflow.planfile import SCALES
 from workflow.plans import plan, reproduced_names
 from workflow.runs import TrainingRun
-from workflow.training import adamw, training_step
+from workflow.training.alone import Alone
 
 
 def main() -> None:
@@ -41,13 +40,12 @@ def timed(runs: list[TrainingRun], *, rounds: int) -> tuple[float, float]:
     device = torch.device("cpu")
     making, stepping = [], []
     for run in runs:
-        network = network_of(run.network, run.task)
-        optimizer = adamw(network, run.optimizer)
+        program = Alone(run, learning_rate=1e-3, device=device)
         for index in range(rounds + 1):
             started = time.perf_counter()
             run.task.batch("train", index, run.optimizer.batch_size)
             between = time.perf_counter()
-            training_step(network, optimizer, run, step=index, device=device)
+            program.step(index)
             ended = time.perf_counter()
             if index:  # the first of each warms up, and reads the corpus
                 making.append(between - started)

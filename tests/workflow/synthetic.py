@@ -29,9 +29,10 @@ base:
   task: {name: recall, length: 32, vocabulary: 64, pairs: 4, fillers: 1, power: 0.01}
   network: {block: shared, width: 16, depth: 1, positions: 0, convolution: 4, feedforward: 0}
   optimizer:
-    {final_rate: 0.1, warmup_steps: 1, steps: 4, batch_size: 2, weight_decay: 0.1, beta2: 0.98, gradient_clip: 1.0}
+    {final_rate: 0.1, warmup_steps: 1, steps: 4, until: null, batch_size: 2, weight_decay: 0.1, beta2: 0.98, gradient_clip: 1.0}
   evaluation: {every_steps: 2, batches: 1, stop_accuracy: null, piece: null, grid: {}}
   precision: float32
+  execution: {compile: false, recompute: false, micro_batch: null}
 grid:
   network.mixer:
     - {name: attention, heads: 1, key_value_heads: 1, window: null, rotary_base: 10000.0, kernel: sdpa}
@@ -73,6 +74,9 @@ MADE = Provenance(
     lock="0123456789ab",
     seconds=1.5,
     resumed=0,
+    company=1,
+    processes=1,
+    sharded=False,
 )
 
 
@@ -115,9 +119,9 @@ def _rng(run: Run) -> np.random.Generator:
 
 def _trained(run: TrainingRun, rng: np.random.Generator, *, finished: bool) -> list[Measurement]:
     rate = run.optimizer.learning_rate
-    rate = 0.003 if isinstance(rate, Selected) else rate
+    rate = (0.003, 0.001, 0.01)[rate.place] if isinstance(rate, Selected) else rate
     rows = [
-        Measurement(name="steps", value=run.optimizer.steps, unit="step"),
+        Measurement(name="steps", value=run.optimizer.last_step, unit="step"),
         Measurement(name="learning_rate", value=rate, unit="1"),
         *_sizes(run.network, _vocabulary(run), _lengths(run)),
     ]
@@ -125,10 +129,12 @@ def _trained(run: TrainingRun, rng: np.random.Generator, *, finished: bool) -> l
         return rows
     score = _score(run, rng) - 0.12 * abs(math.log(rate / 0.003))
     bits = max(0.02, 7 * (1 - score)) if run.task.score == "accuracy" else 4.4 - 2 * score
-    for step in range(run.evaluation.every_steps, run.optimizer.steps + 1, run.evaluation.every_steps):
+    for step in range(run.evaluation.every_steps, run.optimizer.last_step + 1, run.evaluation.every_steps):
         more = 3 * (1 - step / run.optimizer.steps)
         rows.append(Measurement(name="loss", value=bits + more, unit="bit", at={"split": "train", "step": step}))
         rows += _scores(run, score, bits + more, {"split": "validation", "step": step})
+    if run.optimizer.until is not None:
+        return rows
     rows += _scores(run, score, bits, {"split": "test"})
     if run.task.score == "bits_per_byte":
         buckets = [0, *(2**power for power in range(_length(run).bit_length() - 1))]

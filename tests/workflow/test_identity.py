@@ -69,7 +69,7 @@ def test_names_are_the_same_in_another_place_and_process(copy):
 def test_comments_docstrings_and_layout_move_no_name(copy):
     edit(copy / "models" / "network.py", '"""', '"""Other words. ')
     edit(
-        copy / "workflow" / "training.py",
+        copy / "workflow" / "training" / "alone.py",
         "    torch.manual_seed(run.seed)\n",
         "\n    # a comment\n    torch.manual_seed(run.seed)\n",
     )

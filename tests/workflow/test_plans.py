@@ -32,6 +32,7 @@ EXPERIMENT = {
             "final_rate": 0.1,
             "warmup_steps": 1,
             "steps": 4,
+            "until": None,
             "batch_size": 2,
             "weight_decay": 0.1,
             "beta2": 0.95,
@@ -39,6 +40,7 @@ EXPERIMENT = {
         },
         "evaluation": {"every_steps": 2, "batches": 1, "stop_accuracy": None, "piece": None, "grid": {}},
         "precision": "float32",
+        "execution": {"compile": False, "recompute": False, "micro_batch": None},
     },
     "grid": {
         "network.mixer": [{"name": "lstm", "hidden": 8}, settings("attention", {})],
@@ -122,6 +124,64 @@ def test_cells_that_wait_for_the_same_rates_share_processes_a_few_at_a_time():
     assert sorted(confirming) == [2 * 3, 4 * 3]  # cells x seeds
 
 
+HALVING = {
+    "at": {"task.pairs": 4},
+    "grid": {"optimizer.learning_rate": [0.001, 0.003, 0.01, 0.03], "seed": [0, 9]},
+    "halving": [{"until": 2, "keep": 3}, {"until": 4, "keep": 2}],
+}
+LONGER = EXPERIMENT["base"] | {"optimizer": EXPERIMENT["base"]["optimizer"] | {"steps": 6}}
+
+
+def test_halving_tries_all_rates_a_little_and_fewer_for_longer():
+    runs = [run for run in planned({"tune": HALVING, "base": LONGER}).runs if run.role in ("screen", "tune")]
+    for mixer in ("lstm", "attention"):
+        ends = [run.run.optimizer.until for run in runs if run.run.network.mixer.name == mixer]
+        assert ends == [2] * 4 * 2 + [4] * 3 * 2 + [None] * 2 * 2  # rates x seeds
+    assert {run.role for run in runs if run.run.optimizer.until is None} == {"tune"}
+    assert {run.role for run in runs if run.run.optimizer.until is not None} == {"screen"}
+
+
+def test_every_rung_chooses_among_the_rung_before_and_waits_for_it():
+    plan = planned({"tune": HALVING, "base": LONGER})
+    mine = [run for run in plan.runs if run.role != "reference" and run.run.network.mixer.name == "lstm"]
+    rungs = [[run for run in mine if run.role == "screen" and run.run.optimizer.until == until] for until in (2, 4)]
+    rungs.append([run for run in mine if run.role == "tune"])
+    for before, rung, kept in zip(rungs[:2], rungs[1:], (3, 2), strict=True):
+        asked = [run.run.optimizer.learning_rate for run in rung]
+        assert {rate.best_of for rate in asked} == {tuple(run.id for run in before)}
+        assert sorted((rate.place, run.run.seed) for rate, run in zip(asked, rung, strict=True)) == [
+            (place, seed) for place in range(kept) for seed in (0, 9)
+        ]
+    asked = {run.run.optimizer.learning_rate for run in mine if run.role == "confirm"}
+    assert asked == {Selected(best_of=tuple(run.id for run in rungs[-1]), place=0)}
+    waits = {cohort[0].id: needs(cohort) for cohort in cohorts([plan]).values()}
+    assert [waits[rung[0].id] for rung in rungs] == [[], *(sorted(run.id for run in rung) for rung in rungs[:2])]
+
+
+def test_a_scale_can_halve_otherwise_or_not_at_all():
+    for halving, screened in ((None, 4 + 3), ([], 0), ([{"until": 2, "keep": 1}], 4)):
+        change = {"base": {"optimizer": {"steps": 6}}} | ({} if halving is None else {"halving": halving})
+        runs = planned({"tune": HALVING, "scales": {"smoke": change}}).runs
+        assert [run.role for run in runs].count("screen") == screened * 2 * 2  # seeds x mixers
+
+
+@pytest.mark.parametrize(
+    ("halving", "told"),
+    [
+        ([{"until": 2, "keep": 2}], "halving: keep=2 of 2 learning rates drops none"),
+        ([{"until": 4, "keep": 1}], "halving: until must grow from rung to rung, and stay below steps=4"),
+        ([{"until": 8, "keep": 1}], "until=8 is beyond the schedule's steps=4"),
+        ([{"until": 3, "keep": 1}], "until=3 is no multiple of evaluation.every_steps=2"),
+        ([{"until": 2}], "keep"),
+    ],
+)
+def test_halving_that_cannot_be_is_told_in_one_line(halving, told):
+    with pytest.raises(ValueError, match="experiment trial, scale smoke: ") as error:
+        planned({"tune": EXPERIMENT["tune"] | {"halving": halving}})
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
 def test_a_preset_is_written_out_and_can_be_changed(monkeypatch):
     monkeypatch.setitem(PRESETS, "somewhere/recall/64", Recall(**EXPERIMENT["base"]["task"] | {"length": 64}))
     base = EXPERIMENT["base"] | {"task": {"preset": "somewhere/recall/64", "vocabulary": 40}}
@@ -193,6 +253,7 @@ def test_axes_that_go_together_vary_together():
             "network.block is shared in some runs and native in others",
         ),
         ("confirm.seed", [0, 1], "confirm.seed must share no seed"),
+        ("base.optimizer.until", 2, "optimizer.until must be null, or no run is tested"),
         ("qestion", "What?", "qestion"),
     ],
 )

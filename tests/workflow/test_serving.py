@@ -14,14 +14,18 @@ from workflow.plans import plan, write_plan
 from workflow.progress import Progress, clock
 from workflow.results import Measurement, Outcome, read_result
 from workflow.runs import ReferenceRun
-from workflow.serving import serve
+from workflow.serving import one_by_one, serve
 
 PLAN = plan("recall", scale="smoke")
 REFERENCES = [planned for planned in PLAN.runs if planned.role == "reference"]
 
 
-def outcome(desk, run) -> Outcome:
+def outcome(desk) -> Outcome:
     return Outcome("finished", "", (Measurement(name="accuracy", value=0.5, unit="fraction"),))
+
+
+def reference(folders, execute):
+    serve(folders, kind=ReferenceRun, execute=one_by_one(execute), progress=Progress(None, total=len(folders)))
 
 
 def folders(tmp_path):
@@ -50,50 +54,50 @@ def test_a_number_that_is_none_is_refused():
 def test_a_mistake_ends_the_process_and_leaves_the_finished_runs(tmp_path):
     first, second = folders(tmp_path)
 
-    def broken(desk, run):
+    def broken(desk):
         if desk.folder == second:
             raise ZeroDivisionError("a mistake in the code")
-        return outcome(desk, run)
+        return outcome(desk)
 
     with pytest.raises(ZeroDivisionError):
-        serve([first, second], kind=ReferenceRun, execute=broken, watched=None)
+        reference([first, second], broken)
     assert read_result(first / "result.json").status == "finished"
     assert not (second / "result.json").exists()
 
 
 def test_what_a_killed_process_was_writing_is_cleared_away(tmp_path):
     folder = folders(tmp_path)[0]
-    for name in (".result.json.123", ".checkpoint.pt.123", ".mine"):
+    for name in (".result.json.123", ".mine"):
         (folder / name).write_text("half", encoding="utf-8")
-    serve([folder], kind=ReferenceRun, execute=outcome, watched=None)
+    (folder / "checkpoints" / ".incoming.123").mkdir(parents=True)
+    reference([folder], outcome)
     assert {path.name for path in folder.glob(".*")} == {".mine", ".lock"}
+    assert not (folder / "checkpoints").exists()
 
 
 def test_a_second_process_waits_for_the_first_and_then_has_nothing_to_do(tmp_path):
     folder = folders(tmp_path)[0]
     served = []
 
-    def counting(desk, run):
+    def counting(desk):
         served.append(desk.folder)
-        return outcome(desk, run)
+        return outcome(desk)
 
     with (folder / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        thread = threading.Thread(
-            target=serve, args=([folder],), kwargs={"kind": ReferenceRun, "execute": counting, "watched": None}
-        )
+        thread = threading.Thread(target=reference, args=([folder], counting))
         thread.start()
         time.sleep(0.3)
         assert served == []
         fcntl.flock(file, fcntl.LOCK_UN)
     thread.join()
-    serve([folder], kind=ReferenceRun, execute=counting, watched=None)
+    reference([folder], counting)
     assert served == [folder]
 
 
 def test_a_result_says_where_it_was_made(tmp_path):
     folder = folders(tmp_path)[0]
-    serve([folder], kind=ReferenceRun, execute=outcome, watched=None)
+    reference([folder], outcome)
     result = read_result(folder / "result.json")
     assert result.id == folder.name
     made = result.provenance
@@ -110,10 +114,13 @@ def test_progress_tells_the_share_done_and_the_time_left(tmp_path, monkeypatch, 
     for planned in trained[:3]:
         made = {"provenance": {"seconds": 10.0}}
         write(tmp_path / "runs" / planned.id / "result.json", json.dumps(made))
-    tell = Progress(watched=tmp_path / "smoke", total=2).of(trained[3].run, done=0)
-    tell(10, 1.5)
+    tell = Progress(tmp_path / "smoke", total=2).of(trained[3].run, tmp_path)
+    tell(5, 2.5, [])
+    capsys.readouterr()
+    tell(10, 1.5, [])
     told = capsys.readouterr().err
-    assert "run 1 of 2, step 10 of 20, loss 1.5" in told
+    assert "0 of 2 runs done, step 10 of 20, loss 1.5" in told
+    assert " sequences/s, at most 0:0" in told
     assert f"all: 3 of {len(PLAN.runs)} runs, about " in told
     assert told.endswith(" left\n")
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,15 +17,21 @@ import torch
 from models.mixer import UnsupportedKernel
 from tasks.task import IGNORE, Batch
 from tests.models.rows import settings
+from workflow.batches import prepared
 from workflow.checkpoints import Checkpoint
-from workflow.evaluation import predictions, scores
+from workflow.evaluation import scores
 from workflow.files import write
 from workflow.plans import run_at
+from workflow.progress import Progress
 from workflow.results import read_result
 from workflow.runs import OptimizerSpec, RunFile, Selected, TrainingRun
 from workflow.selection import selected_rate
 from workflow.serving import read_run, serve
-from workflow.training import adamw, execute, schedule, train, training_step
+from workflow.training.alone import Alone
+from workflow.training.cohort import execute
+from workflow.training.loop import Trainee, Training
+from workflow.training.objective import Objective
+from workflow.training.optimizer import adamw, schedule
 
 ROOT = Path(__file__).parent.parent.parent
 CPU = torch.device("cpu")
@@ -45,6 +52,7 @@ BASE = {
         "final_rate": 0.1,
         "warmup_steps": 2,
         "steps": 12,
+        "until": None,
         "batch_size": 4,
         "weight_decay": 0.1,
         "beta2": 0.95,
@@ -52,6 +60,7 @@ BASE = {
     },
     "evaluation": {"every_steps": 3, "batches": 2, "stop_accuracy": None, "piece": None, "grid": {"length": [24]}},
     "precision": "float32",
+    "execution": {"compile": False, "recompute": False, "micro_batch": None},
     "seed": 1,
 }
 
@@ -60,10 +69,19 @@ def run_of(settings=None) -> TrainingRun:
     return run_at(BASE, settings or {}, where="test")
 
 
-def train_it(run, folder, *, learning_rate=0.01, watch=lambda step, bits: None):
-    return train(
-        run, learning_rate=learning_rate, device=CPU, checkpoint=Checkpoint(folder / "checkpoint.pt"), watch=watch
-    )
+def train_it(run, folder, *, learning_rate=0.01, watch=lambda step, loss, rows: None):
+    checkpoint = Checkpoint(folder / "checkpoints")
+    program = Alone(run, learning_rate=learning_rate, device=CPU)
+    trainee = Trainee("it", run, learning_rate, checkpoint, watch)
+    training = Training(program, {0: trainee}, company=["it"], device=CPU)
+    if steps := checkpoint.steps():
+        training.resume(steps[0])
+    return next(outcome for _, outcome in training.outcomes())
+
+
+def served(folders, *, policy="never"):
+    progress = Progress(None, total=len(folders))
+    serve(folders, kind=TrainingRun, execute=partial(execute, policy=policy), progress=progress)
 
 
 def folder_of(path, run):
@@ -81,13 +99,13 @@ def test_a_cut_run_ends_in_the_bits_of_an_undisturbed_one(tmp_path, monkeypatch,
     undisturbed = train_it(run, tmp_path)
     monkeypatch.setattr("workflow.checkpoints._SECONDS_BETWEEN", 0.0)
 
-    def cut(step, bits):
+    def cut(step, loss, rows):
         if step == 9:
             raise Cut
 
     with pytest.raises(Cut):
         train_it(run, tmp_path, watch=cut)
-    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 6
+    assert Checkpoint(tmp_path / "checkpoints").steps() == [8, 7]
     assert train_it(run, tmp_path) == undisturbed
 
 
@@ -100,18 +118,10 @@ def test_a_run_cut_between_its_early_stop_and_its_test_does_not_train_on(tmp_pat
         raise Cut
 
     with monkeypatch.context() as patch:
-        patch.setattr("workflow.training.tested", cut)
+        patch.setattr("workflow.training.loop.tested", cut)
         with pytest.raises(Cut):
             train_it(run, tmp_path)
     assert train_it(run, tmp_path) == undisturbed
-
-
-def test_a_damaged_checkpoint_is_reported_and_the_run_starts_again(tmp_path):
-    run = run_of()
-    undisturbed = train_it(run, tmp_path)
-    (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 half a file")
-    with pytest.warns(UserWarning, match="is damaged"):
-        assert train_it(run, tmp_path) == undisturbed
 
 
 def test_seed_and_learning_rate_decide_the_result(tmp_path):
@@ -158,11 +168,11 @@ def test_the_loss_is_taken_at_labelled_positions_only():
     run = run_of()
     network = run.network.build(run.task.vocabulary_size).double()
     tokens, targets = run.task.batch("train", 0, 3)
-    gathered, labels = predictions(network, Batch(tokens, targets), piece=None)
+    total = Objective(network)(*prepared(Batch(tokens, targets)))
     everywhere = torch.nn.functional.cross_entropy(
-        network(tokens).flatten(0, 1), targets.flatten(), ignore_index=IGNORE
+        network(tokens).flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE
     )
-    torch.testing.assert_close(torch.nn.functional.cross_entropy(gathered, labels), everywhere)
+    torch.testing.assert_close(total / (targets != IGNORE).sum(), everywhere)
 
 
 def test_scores_agree_with_the_definition():
@@ -215,10 +225,9 @@ def test_weight_decay_leaves_embeddings_biases_and_norms_alone():
 
 
 def test_the_gradient_is_clipped():
-    run = run_of({"optimizer.gradient_clip": 1e-3})
-    network = run.network.build(run.task.vocabulary_size)
-    optimizer = adamw(network, run.optimizer)
-    training_step(network, optimizer, run, step=0, device=CPU)
+    program = Alone(run_of({"optimizer.gradient_clip": 1e-3}), learning_rate=0.01, device=CPU)
+    program.step(0)
+    (network,) = program.networks
     norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(p.grad) for p in network.parameters()]))
     assert norm.item() == pytest.approx(1e-3, rel=1e-3)
 
@@ -228,12 +237,12 @@ def test_the_selected_rate_has_the_lowest_last_validation_loss(tmp_path):
     for rate in (1e-4, 0.02, 1e30):
         run = run_of({"optimizer.learning_rate": rate, "optimizer.steps": 60})
         folder = folder_of(tmp_path / f"rate-{rate}", run)
-        serve([folder], kind=TrainingRun, execute=execute, watched=None)
+        served([folder])
         rates[folder.name] = rate
     assert read_result(tmp_path / "rate-1e+30" / "result.json").status == "diverged"
     assert selected_rate(Selected(best_of=tuple(rates)), runs=tmp_path) == 0.02
     run = run_of({"optimizer.learning_rate": {"best_of": list(rates)}, "seed": 9, "optimizer.steps": 60})
-    serve([folder_of(tmp_path / "confirm", run)], kind=TrainingRun, execute=execute, watched=None)
+    served([folder_of(tmp_path / "confirm", run)])
     confirmed = read_result(tmp_path / "confirm" / "result.json")
     assert [row.value for row in confirmed.measurements if row.name == "learning_rate"] == [0.02]
 
@@ -242,7 +251,7 @@ def test_of_runs_that_stopped_at_the_goal_the_first_to_get_there_is_selected(tmp
     for name, steps, loss, accuracy in (("slow", 9, 0.1, 1.0), ("fast", 3, 0.2, 1.0), ("short of it", 12, 0.0, 0.98)):
         rate = steps / 1000
         folder = folder_of(tmp_path / name, run_of({"optimizer.learning_rate": rate, "evaluation.stop_accuracy": 0.99}))
-        serve([folder], kind=TrainingRun, execute=execute, watched=None)
+        served([folder])
         tree = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         for row in tree["measurements"]:
             if row["at"].get("split") == "validation":
@@ -257,7 +266,7 @@ def test_of_runs_that_stopped_at_the_goal_the_first_to_get_there_is_selected(tmp
 def test_selection_never_looks_at_the_test_split(tmp_path):
     folder = folder_of(tmp_path / "one", run_of({"optimizer.learning_rate": 0.5}))
     better_on_test = folder_of(tmp_path / "two", run_of())
-    serve([folder, better_on_test], kind=TrainingRun, execute=execute, watched=None)
+    served([folder, better_on_test])
     for path, validation, test in ((folder, 1.0, 9.0), (better_on_test, 2.0, 0.0)):
         tree = json.loads((path / "result.json").read_text(encoding="utf-8"))
         for row in tree["measurements"]:
@@ -269,9 +278,9 @@ def test_selection_never_looks_at_the_test_split(tmp_path):
 
 def test_a_finished_run_is_not_trained_again(tmp_path):
     folder = folder_of(tmp_path / "a-run", run_of())
-    serve([folder], kind=TrainingRun, execute=execute, watched=None)
+    served([folder])
     before = (folder / "result.json").stat().st_mtime_ns
-    serve([folder], kind=TrainingRun, execute=execute, watched=None)
+    served([folder])
     assert (folder / "result.json").stat().st_mtime_ns == before
 
 
@@ -279,8 +288,8 @@ def test_a_result_does_not_depend_on_its_company(tmp_path):
     runs = [run_of({"seed": seed}) for seed in (1, 2)]
     together = [folder_of(tmp_path / f"together-{run.seed}", run) for run in runs]
     alone = folder_of(tmp_path / "alone", runs[1])
-    serve(together, kind=TrainingRun, execute=execute, watched=None)
-    serve([alone], kind=TrainingRun, execute=execute, watched=None)
+    served(together)
+    served([alone])
     first, second = (read_result(folder / "result.json") for folder in (together[1], alone))
     assert first.measurements == second.measurements
 
@@ -316,19 +325,17 @@ def test_an_unfit_folder_is_one_line_and_no_result(tmp_path, text, told):
 def test_a_process_killed_at_any_moment_leaves_nothing_half_and_is_continued_to_the_same_bits(tmp_path):
     run = run_of({"optimizer.steps": 400, "optimizer.batch_size": 16, "evaluation.every_steps": 20})
     undisturbed = folder_of(tmp_path / "undisturbed", run)
-    serve([undisturbed], kind=TrainingRun, execute=execute, watched=None)
+    served([undisturbed])
     killed = folder_of(tmp_path / "killed", run)
     program = (
-        "import sys, torch, workflow.checkpoints as c; c._SECONDS_BETWEEN = 0.0; torch.set_num_threads(1)\n"
-        "from pathlib import Path; from workflow.runs import TrainingRun\n"
-        "from workflow.serving import serve; from workflow.training import execute\n"
-        "serve([Path(sys.argv[1])], kind=TrainingRun, execute=execute, watched=None)"
+        "import sys, workflow.checkpoints as c; c._SECONDS_BETWEEN = 0.0; sys.argv[0] = 'training'\n"
+        "import runpy; runpy.run_module('workflow.training', run_name='__main__')"
     )
     kills = 0
     while not (killed / "result.json").exists():
         process = subprocess.Popen([sys.executable, "-c", program, str(killed)], cwd=ROOT)
         deadline = time.monotonic() + 60
-        checkpoint = killed / "checkpoint.pt"
+        checkpoint = killed / "checkpoints"
         seen = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
         while process.poll() is None and time.monotonic() < deadline and kills < 4:
             if checkpoint.exists() and checkpoint.stat().st_mtime_ns > seen:
@@ -342,12 +349,12 @@ def test_a_process_killed_at_any_moment_leaves_nothing_half_and_is_continued_to_
     assert kills == 4
     assert resumed.provenance.resumed > 0
     assert resumed.measurements == whole.measurements
-    assert not (killed / "checkpoint.pt").exists()
+    assert not (killed / "checkpoints").exists()
 
 
 def test_a_kernel_that_this_machine_lacks_is_an_error_and_no_outcome(tmp_path):
     run = run_of({"network.mixer": settings("mamba2", {"kernel": "mamba-ssm"})})
     write(tmp_path / "run.json", RunFile(run=run).model_dump_json())
     with pytest.raises(UnsupportedKernel, match="mamba-ssm"):
-        serve([tmp_path], kind=TrainingRun, execute=execute, watched=None)
+        served([tmp_path])
     assert not (tmp_path / "result.json").exists()

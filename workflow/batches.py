@@ -1,0 +1,97 @@
+"""Batches as a step takes them. Where the labels are is decided on the host, so that no step waits for its device."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tasks import AnyTask
+from tasks.draws import Split
+from tasks.series.series import SeriesBatch
+from tasks.task import Batch
+
+AnyBatch = Batch | SeriesBatch
+
+
+class Prepared(NamedTuple):
+    """Sequences with their N labels. `index_N` says where these are among all positions, None that they are everywhere."""
+
+    inputs: Tensor
+    index_N: Tensor | None
+    targets: Tensor
+
+    def to(self, device: torch.device) -> "Prepared":
+        """Returns the same on the device, where a copy goes on while the host does."""
+        if device.type == "cpu":
+            return self
+        moved = (x if x is None else x.pin_memory().to(device, non_blocking=True) for x in self)
+        return Prepared(*moved)
+
+
+class StepBatch(NamedTuple):
+    """What one step computes here, part by part, and the count of numbers that the whole step predicts, everywhere."""
+
+    parts: list[Prepared]
+    predicted: int
+
+
+def prepared(batch: AnyBatch) -> Prepared:
+    """Returns the batch with its labels gathered."""
+    labelled_BT = batch.labelled_BT
+    if labelled_BT.all():
+        return Prepared(batch.inputs, None, batch.targets.flatten(0, 1))
+    index_N = labelled_BT.flatten().nonzero()[:, 0]
+    return Prepared(batch.inputs, index_N, batch.targets.flatten(0, 1)[index_N])
+
+
+@lru_cache(maxsize=32)
+def validation_batch(task: AnyTask, index: int, size: int) -> AnyBatch:
+    """Returns a batch of the validation split, which every evaluation of every run reads again."""
+    return task.batch("validation", index, size)
+
+
+def batch_of(task: AnyTask, split: Split, index: int, size: int) -> AnyBatch:
+    """Returns `task.batch`, a validation batch perhaps without drawing it again."""
+    return validation_batch(task, index, size) if split == "validation" else task.batch(split, index, size)
+
+
+class Supply:
+    """The training batches of one seed, by step. On CUDA the next one is made while the device is still at the last."""
+
+    def __init__(
+        self,
+        task: AnyTask,
+        *,
+        seed: int,
+        size: int,
+        micro_batch: int | None,
+        device: torch.device,
+        share: tuple[int, int] = (0, 1),
+    ):
+        self._task, self._seed, self._size, self._device = task, seed, size, device
+        self._rank, self._processes = share
+        self._together = micro_batch or size
+        self._ahead: dict[int, Future[StepBatch]] = {}
+        self._maker = ThreadPoolExecutor(1) if device.type == "cuda" else None
+
+    def at(self, step: int) -> StepBatch:
+        """Returns the batch of a step, of which this process has the rows `rank`, `rank + processes`, ..."""
+        if self._maker is None:
+            return self._made(step)
+        waiting = self._ahead.pop(step, None) or self._maker.submit(self._made, step)
+        self._ahead = {step + 1: self._maker.submit(self._made, step + 1)}
+        return waiting.result()
+
+    def _made(self, step: int) -> StepBatch:
+        batch = self._task.batch("train", self._seed << 32 | step, self._size)
+        counted = batch.targets[batch.labelled_BT].numel() if self._parted else None
+        rows = [x[self._rank :: self._processes] for x in batch]
+        parts = [prepared(type(batch)(*part)) for part in zip(*(x.split(self._together) for x in rows), strict=True)]
+        predicted = sum(part.targets.numel() for part in parts) if counted is None else counted
+        return StepBatch([part.to(self._device) for part in parts], predicted)
+
+    @property
+    def _parted(self) -> bool:
+        return self._processes > 1

@@ -1,0 +1,149 @@
+"""The runs of a cohort, in companies that are each trained by one program."""
+
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+from models.mixer import UnsupportedKernel
+from workflow.isolation import attempt, lacks_memory
+from workflow.results import Outcome
+from workflow.runs import Selected
+from workflow.selection import selected_rate
+from workflow.serving import Desk, Ended
+from workflow.training.alone import Alone
+from workflow.training.choice import Policy, chosen
+from workflow.training.loop import Trainee, Training
+from workflow.training.stacked import Stacked
+
+
+class Company(NamedTuple):
+    """Who trains together, by name and in order; some of them may have their results already. `step` is where it goes on."""
+
+    names: list[str]
+    desks: list[Desk]
+    step: int
+
+
+def execute(desks: list[Desk], *, policy: Policy) -> Iterator[Ended]:
+    """Yields how each run ended; the runs differ in learning rate and seed only.
+
+    UnsupportedKernel if this machine lacks a kernel: that says nothing about the architecture, so it is no outcome.
+    """
+    begun = _begun(desks)
+    going = {desk.folder for company in begun for desk in company.desks}
+    fresh = [desk for desk in desks if desk.folder not in going]
+    companies = [*begun, *_founded(fresh, policy=policy)]
+    for company in companies:
+        if len(company.names) == 1:
+            yield _alone(company)
+        else:
+            yield from _stacked(company)
+
+
+def _begun(desks: list[Desk]) -> list[Company]:
+    """Returns the companies that checkpoints tell of; one with a member neither here nor done is no company any more."""
+    by_name = {desk.folder.name: desk for desk in desks}
+    steps = {name: desk.checkpoint.steps() for name, desk in by_name.items()}
+    companies: dict[str, Company] = {}
+    for name, desk in by_name.items():
+        if name in companies or not steps[name]:
+            continue
+        names = desk.checkpoint.manifest(steps[name][0])["company"]
+        here = [member for member in names if member in by_name]
+        common = [
+            step
+            for step in steps[name]
+            if all(
+                step in steps[member] and by_name[member].checkpoint.manifest(step)["company"] == names
+                for member in here
+            )
+        ]
+        done = [member for member in names if (desk.folder.parent / member / "result.json").exists()]
+        if common and {*here, *done} == set(names):
+            company = Company(names, [by_name[member] for member in here], common[0])
+        else:
+            company = Company([name], [desk], steps[name][0])
+        companies |= dict.fromkeys(here if company.names == names else [name], company)
+    return list({id(company): company for company in companies.values()}.values())
+
+
+def _founded(desks: list[Desk], *, policy: Policy) -> list[Company]:
+    """Returns the companies of runs that have not begun: one of all, or one of each."""
+    if not desks:
+        return []
+    choice = chosen(
+        [desk.run for desk in desks],
+        learning_rates=[_rate(desk) for desk in desks],
+        policy=policy,
+        device=desks[0].device,
+        records=desks[0].folder.parent / ".choices",
+    )
+    if len(desks) > 1:
+        how = "together" if choice.stack else "in turn"
+        print(
+            f"{len(desks)} runs of {desks[0].run.network.mixer.name} {how}: {choice.why}", file=sys.stderr, flush=True
+        )
+    if choice.stack:
+        return [Company([desk.folder.name for desk in desks], desks, 0)]
+    return [Company([desk.folder.name], [desk], 0) for desk in desks]
+
+
+def _alone(company: Company) -> Ended:
+    (desk,) = company.desks
+    started = time.monotonic()
+    answer = attempt(partial(_trained_alone, desk, company.step))
+    if answer.status == "unsupported":
+        raise UnsupportedKernel(answer.detail)
+    outcome = answer.value if answer.status == "finished" else Outcome(answer.status, answer.detail, ())
+    return Ended(desk, outcome, time.monotonic() - started, 1)
+
+
+def _trained_alone(desk: Desk, step: int) -> Outcome:
+    program = Alone(desk.run, learning_rate=_rate(desk), device=desk.device)
+    training = Training(program, {0: _trainee(desk)}, company=[desk.folder.name], device=desk.device)
+    if step:
+        training.resume(step)
+    return next(outcome for _, outcome in training.outcomes())
+
+
+def _stacked(company: Company) -> Iterator[Ended]:
+    """Yields how each ended; where the stack does not fit into memory after all, they go on in turn."""
+    waiting = {desk.folder.name: desk for desk in company.desks}
+    started = time.monotonic()
+    try:
+        for name, outcome in _trained_together(company):
+            yield Ended(
+                waiting.pop(name), outcome, (time.monotonic() - started) / len(company.desks), len(company.names)
+            )
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+    for name, desk in waiting.items():
+        steps = desk.checkpoint.steps()
+        yield _alone(Company([name], [desk], steps[0] if steps else 0))
+
+
+def _trained_together(company: Company) -> Iterator[tuple[str, Outcome]]:
+    desks = {desk.folder.name: desk for desk in company.desks}
+    someone = company.desks[0]
+    runs = [desks[name].run if name in desks else someone.run for name in company.names]
+    rates = [_rate(desks[name]) if name in desks else 0.0 for name in company.names]
+    program = Stacked(runs, learning_rates=rates, device=someone.device)
+    trainees = {place: _trainee(desks[name]) for place, name in enumerate(company.names) if name in desks}
+    training = Training(program, trainees, company=company.names, device=someone.device)
+    if company.step:
+        training.resume(company.step)
+    for trainee, outcome in training.outcomes():
+        yield trainee.name, outcome
+
+
+def _trainee(desk: Desk) -> Trainee:
+    return Trainee(desk.folder.name, desk.run, _rate(desk), desk.checkpoint, desk.watch)
+
+
+def _rate(desk: Desk) -> float:
+    """Returns the learning rate of the run; one still to be selected is looked up in the results of its tuning runs."""
+    rate = desk.run.optimizer.learning_rate
+    return selected_rate(rate, runs=desk.folder.parent) if isinstance(rate, Selected) else rate
