@@ -62,7 +62,8 @@ def serve(folders: list[Path], *, kind: type[Run], execute: Execute, progress: P
                 _conclude(ended)
                 progress.passed(1)
             for desk in desks:
-                desk.checkpoint.remove()
+                if not (isinstance(desk.run, TrainingRun) and desk.run.optimizer.until is not None):
+                    desk.checkpoint.remove()
 
 
 def one_by_one(execute: Callable[[Desk], Outcome]) -> Execute:

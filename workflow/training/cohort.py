@@ -7,10 +7,11 @@ from functools import partial
 from typing import NamedTuple
 
 from models.mixer import UnsupportedKernel
+from workflow.checkpoints import Checkpoint
 from workflow.isolation import attempt, lacks_memory
 from workflow.results import Outcome
 from workflow.runs import Selected
-from workflow.selection import selected_rate
+from workflow.selection import selected_rate, selected_trial
 from workflow.serving import Desk, Ended
 from workflow.training.alone import Alone
 from workflow.training.choice import Policy, chosen
@@ -85,9 +86,26 @@ def _founded(desks: list[Desk], *, policy: Policy) -> list[Company]:
         print(
             f"{len(desks)} runs of {desks[0].run.network.mixer.name} {how}: {choice.why}", file=sys.stderr, flush=True
         )
-    if choice.stack:
-        return [Company([desk.folder.name for desk in desks], desks, 0)]
-    return [Company([desk.folder.name], [desk], 0) for desk in desks]
+    groups = [desks] if choice.stack else [[desk] for desk in desks]
+    return [Company([desk.folder.name for desk in group], group, _inherited(group)) for group in groups]
+
+
+def _inherited(desks: list[Desk]) -> int:
+    """Returns the step at which these runs go on from tuning runs that were cut short on purpose, 0 where they begin anew."""
+    names = [desk.folder.name for desk in desks]
+    trials = [selected_trial(desk.run, runs=desk.folder.parent) for desk in desks]
+    past = [
+        Checkpoint(desk.folder.parent / trial / "checkpoints")
+        for desk, trial in zip(desks, trials, strict=True)
+        if trial
+    ]
+    steps = {step for checkpoint in past for step in checkpoint.steps()[:1]}
+    if len(past) < len(desks) or len(steps) != 1 or not all(checkpoint.steps() for checkpoint in past):
+        return 0
+    (step,) = steps
+    for desk, checkpoint in zip(desks, past, strict=True):
+        desk.checkpoint.save(step, checkpoint.load(step, desk.device), company=names)
+    return step
 
 
 def _alone(company: Company) -> Ended:

@@ -124,8 +124,8 @@ class Training:
     def _endings(self) -> Iterator[tuple[Trainee, Outcome]]:
         """Yields the outcomes of those whose training is over, and goes on without them."""
         over = {m: trainee for m, trainee in self._live.items() if trainee.ended or self._since == self._last}
-        if over and len(self._live) > len(over):
-            self._save()  # before any result is there, so that the others find their company again
+        if over and (len(self._live) > len(over) or self._run.optimizer.until is not None):
+            self._save()  # before any result is there: the others find their company again, the next rung its start
         for member, trainee in over.items():
             yield trainee, self._outcome(trainee, self._program.networks[member])
             self._program.ended(member)
