@@ -9,6 +9,8 @@ RESULTS = Path(config.get("results", "results"))
 SCALE = config.get("scale", "quick")
 # Experiments apart, as in: snakemake survey --config also=survey
 ALSO = str(config.get("also", "")).split()
+# How runs that differ in learning rate and seed only are trained: auto, always (as one program) or never.
+STACK = config.get("stack", "auto")
 
 try:
     PLANS = {name: plans.plan(name, scale=SCALE) for name in [*plans.reproduced_names(), *ALSO]}

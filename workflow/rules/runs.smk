@@ -33,5 +33,6 @@ for name, cohort in plans.cohorts(PLANS.values()).items():
             module=MODULES[cohort[0].role],
             folders=run_folders([run.id for run in cohort]),
             watch=RESULTS / SCALE,
+            stack=f" --stack {STACK}" if MODULES[cohort[0].role] == "workflow.training" else "",
         shell:
-            "python -m {params.module} --watch {params.watch} {params.folders} 2>&1 | tee {log}"
+            "python -m {params.module}{params.stack} --watch {params.watch} {params.folders} 2>&1 | tee {log}"
