@@ -11,6 +11,7 @@ from tasks import AnyTask
 from tasks.draws import Split
 from tasks.series.series import SeriesBatch
 from tasks.task import Batch
+from workflow.processes import processes
 
 AnyBatch = Batch | SeriesBatch
 
@@ -55,6 +56,12 @@ def validation_batch(task: AnyTask, index: int, size: int) -> AnyBatch:
 def batch_of(task: AnyTask, split: Split, index: int, size: int) -> AnyBatch:
     """Returns `task.batch`, a validation batch perhaps without drawing it again."""
     return validation_batch(task, index, size) if split == "validation" else task.batch(split, index, size)
+
+
+def share_of(batch: AnyBatch) -> AnyBatch:
+    """Returns the rows that this process scores: all, if it is the only one."""
+    mine = processes()
+    return batch if mine.count == 1 else type(batch)(*(x[mine.rank :: mine.count] for x in batch))
 
 
 class Supply:

@@ -12,8 +12,8 @@ from tasks import AnyTask
 from tasks.draws import Split
 from tasks.series.series import SeriesTask
 from tasks.task import TextTask
-from workflow.batches import Prepared, batch_of, prepared
-from workflow.interruption import check
+from workflow.batches import Prepared, batch_of, prepared, share_of
+from workflow.processes import check, processes, summed
 from workflow.results import Measurement
 from workflow.runs import Precision, TrainingRun
 
@@ -67,17 +67,23 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
-@torch.inference_mode()
 def scores(network: Network, task: AnyTask, *, split: Split, run: TrainingRun) -> Scores:
     """Returns the scores on the first batches of a split of the task, as many and as large as the run says.
 
-    Interrupted, with nothing scored, if the process was asked to stop.
+    Each process scores its rows of every batch, and all return the scores of all. Interrupted, with nothing scored, if one
+    was asked to stop.
     """
+    # Weights gathered in inference mode would be of no use to the steps that follow.
+    with torch.no_grad() if processes().sharded else torch.inference_mode():
+        return _scores(network, task, split=split, run=run)
+
+
+def _scores(network: Network, task: AnyTask, *, split: Split, run: TrainingRun) -> Scores:
     device = network.head.weight.device
     totals: dict[str, Tensor] = {}
     for index in range(run.evaluation.batches):
         check()
-        batch = batch_of(task, split, index, run.optimizer.batch_size)
+        batch = share_of(batch_of(task, split, index, run.optimizer.batch_size))
         labelled = prepared(batch).to(device)
         with autocast(device, run.precision):
             predicted = predictions(network, labelled, piece=run.evaluation.piece)
@@ -86,6 +92,7 @@ def scores(network: Network, task: AnyTask, *, split: Split, run: TrainingRun) -
             sums_T = totals.setdefault(name, torch.zeros(0, dtype=torch.float64))
             longer = batch.inputs.shape[1] - len(sums_T)
             totals[name] = F.pad(sums_T, (0, max(longer, 0))).index_add(0, positions_M, values_M.double().cpu())
+    totals = {name: summed(sums_T) for name, sums_T in totals.items()}
     return Scores(totals.pop("labels"), totals)
 
 

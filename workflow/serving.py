@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from workflow import interruption
 from workflow.checkpoints import Checkpoint
 from workflow.files import write
 from workflow.identity import run_id
+from workflow.processes import joined, led, processes
 from workflow.progress import Progress
 from workflow.provenance import device, provenance
 from workflow.results import Measurement, Outcome, Result
@@ -49,13 +51,16 @@ _PLAIN_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EP
 
 
 def serve(folders: list[Path], *, kind: type[Run], execute: Execute, progress: Progress) -> None:
-    """Leaves a `result.json` in every folder that has none; ValueError, before any work, if a `run.json` is not fit."""
+    """Leaves a `result.json` in every folder that has none; ValueError, before any work, if a `run.json` is not fit.
+
+    Of several processes the first holds the locks and writes; all go through the same runs in the same order.
+    """
     runs = {folder: read_run(folder, kind=kind) for folder in dict.fromkeys(folders)}
+    for folder, run in runs.items():
+        _refuse_uneven(folder, run)
     for group in _alike(runs):
         with ExitStack() as locks:
-            for folder in sorted(group):  # in one order everywhere, so that no two processes wait for each other
-                locks.enter_context(_locked(folder))
-            left = [folder for folder in group if not (folder / "result.json").exists()]
+            left = led(partial(_left, group, locks))
             progress.passed(len(group) - len(left))
             desks = [_desk(folder, runs[folder], progress) for folder in left]
             for ended in execute(desks) if desks else ():
@@ -63,7 +68,29 @@ def serve(folders: list[Path], *, kind: type[Run], execute: Execute, progress: P
                 progress.passed(1)
             for desk in desks:
                 if not (isinstance(desk.run, TrainingRun) and desk.run.optimizer.until is not None):
-                    desk.checkpoint.remove()
+                    led(desk.checkpoint.remove)
+
+
+def _left(group: list[Path], locks: ExitStack) -> list[Path]:
+    """Locks the folders and returns those that have no result."""
+    for folder in sorted(group):  # in one order everywhere, so that no two processes wait for each other
+        locks.enter_context(_locked(folder))
+    return [folder for folder in group if not (folder / "result.json").exists()]
+
+
+def _refuse_uneven(folder: Path, run: Run) -> None:
+    """Raises ValueError if the processes cannot have equal parts of the run."""
+    count = processes().count
+    if count == 1:
+        return
+    if not isinstance(run, TrainingRun):
+        raise ValueError(
+            f"{folder} is a {run.kind} run: only training is spread over processes, call it without torchrun"
+        )
+    micro = run.execution.micro_batch or 1
+    if run.optimizer.batch_size % (count * micro):
+        parts = f"{count} processes" + f" x execution.micro_batch={micro}" * (micro > 1)
+        raise ValueError(f"{folder}: optimizer.batch_size={run.optimizer.batch_size} is no multiple of {parts}")
 
 
 def one_by_one(execute: Callable[[Desk], Outcome]) -> Execute:
@@ -91,15 +118,38 @@ def _shape(run: TrainingRun) -> str:
 
 
 def _desk(folder: Path, run: Run, progress: Progress) -> Desk:
-    for leftover in folder.glob(".result.json.*"):  # of a killed process
-        leftover.unlink()
     checkpoint = Checkpoint(folder / "checkpoints")
+    led(partial(_sweep, folder, checkpoint))
+    watch = progress.of(run, folder) if processes().leads else _unwatched
+    return Desk(run, folder, device(), checkpoint, watch)
+
+
+def _sweep(folder: Path, checkpoint: Checkpoint) -> None:
+    """Deletes what a killed process was writing."""
+    for leftover in folder.glob(".result.json.*"):
+        leftover.unlink()
     checkpoint.sweep()
-    return Desk(run, folder, device(), checkpoint, progress.of(run, folder))
+
+
+def _unwatched(_: int, __: float, ___: list[Measurement]) -> None:
+    pass
 
 
 def _conclude(ended: Ended) -> None:
-    """Writes the result of a run."""
+    """Writes the result of a run.
+
+    Where memory runs out on one of several processes, the others wait for it inside a step: it writes, and ends them.
+    """
+    if processes().count > 1 and ended.outcome.status == "out_of_memory":
+        _write_result(ended)
+        sys.exit(
+            f"error: {ended.desk.folder}: memory ran out on process {processes().rank}, which is the run's result now; "
+            "call again for the runs that are left"
+        )
+    led(partial(_write_result, ended))
+
+
+def _write_result(ended: Ended) -> None:
     desk = ended.desk
     made = provenance(seconds=ended.seconds, resumed=desk.checkpoint.resumed, company=ended.company)
     result = Result(id=run_id(desk.run), run=desk.run, **ended.outcome._asdict(), provenance=made)
@@ -159,13 +209,16 @@ def work(folders: list[Path], *, kind: type[Run], execute: Execute, progress: Pr
     if device().type == "cpu":
         torch.set_num_threads(1)
     try:
-        serve(folders, kind=kind, execute=execute, progress=progress)
+        with joined(device()):
+            serve(folders, kind=kind, execute=execute, progress=progress)
     except interruption.Interrupted:
-        print("interrupted: what was done is saved; the same command goes on from here", file=sys.stderr)
+        if processes().leads:
+            print("interrupted: what was done is saved; the same command goes on from here", file=sys.stderr)
         sys.exit(interruption.EXIT_CODE)
     except (ValueError, UnsupportedKernel) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {error}" if processes().leads else 1)
     except OSError as error:
         if error.errno not in _PLAIN_ERRORS:
             raise
-        sys.exit(f"error: {error.filename or folders[0]}: {error.strerror}; what was saved before is whole, call again")
+        told = f"error: {error.filename or folders[0]}: {error.strerror}; what was saved before is whole, call again"
+        sys.exit(told if processes().leads else 1)

@@ -14,7 +14,7 @@ import torch
 from workflow.planfile import SCALES
 from workflow.plans import plan, reproduced_names
 from workflow.runs import TrainingRun
-from workflow.training.alone import Alone
+from workflow.training.alone import Alone, drawn
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def timed(runs: list[TrainingRun], *, rounds: int) -> tuple[float, float]:
     device = torch.device("cpu")
     making, stepping = [], []
     for run in runs:
-        program = Alone(run, learning_rate=1e-3, device=device)
+        program = Alone(run, drawn(run, device=device), learning_rate=1e-3)
         for index in range(rounds + 1):
             started = time.perf_counter()
             run.task.batch("train", index, run.optimizer.batch_size)

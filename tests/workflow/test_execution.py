@@ -12,7 +12,7 @@ from tests.workflow.test_training import CPU, folder_of, run_of, served
 from workflow.progress import Progress
 from workflow.runs import TrainingRun
 from workflow.serving import serve
-from workflow.training.alone import Alone
+from workflow.training.alone import Alone, drawn
 from workflow.training.cohort import execute
 from workflow.training.objective import Objective
 from workflow.training.replay import Replay
@@ -20,7 +20,8 @@ from workflow.training.stacked import Stacked
 
 
 def losses(changes, *, steps=6):
-    program = Alone(run_of(changes), learning_rate=0.01, device=CPU)
+    run = run_of(changes)
+    program = Alone(run, drawn(run, device=CPU), learning_rate=0.01)
     return torch.cat([program.step(step) for step in range(steps)])
 
 
@@ -51,7 +52,7 @@ def test_recomputing_keeps_less_for_the_gradient():
         task = {"name": "recall", "length": 64, "vocabulary": 32, "pairs": 2, "fillers": 1, "power": 0.01}
         run = run_of({"network.depth": 4, "execution.recompute": recompute, "task": task})
         sizes = []
-        program = Alone(run, learning_rate=0.01, device=CPU)
+        program = Alone(run, drawn(run, device=CPU), learning_rate=0.01)
         batch = program._supply.at(0).parts[0]
         with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
             program._objective(*batch)
@@ -135,7 +136,7 @@ def test_curves_hold_every_evaluation_once_also_of_a_run_that_was_cut(tmp_path, 
             raise Interrupted
 
     with monkeypatch.context() as patch:
-        patch.setattr("workflow.training.loop.check", check)
+        patch.setattr("workflow.interruption.check", check)
         with pytest.raises(Interrupted):
             serve(paths, kind=TrainingRun, execute=partial(execute, policy=policy), progress=progress())
     serve(paths, kind=TrainingRun, execute=partial(execute, policy=policy), progress=progress())
@@ -163,7 +164,7 @@ def test_a_stack_in_a_cuda_graph_takes_the_steps_that_members_take_alone(mixer, 
     runs = members({"network.mixer": settings(mixer, {}), "precision": precision})
     rates = [run.optimizer.learning_rate for run in runs]
     stacked = Stacked(runs, learning_rates=rates, device=cuda)
-    alone = [Alone(run, learning_rate=rate, device=cuda) for run, rate in zip(runs, rates, strict=True)]
+    alone = [Alone(run, drawn(run, device=cuda), learning_rate=rate) for run, rate in zip(runs, rates, strict=True)]
     for step in range(8):
         expected = torch.cat([one.step(step) for one in alone])
         torch.testing.assert_close(stacked.step(step), expected, rtol=2e-2, atol=2e-2)
@@ -173,7 +174,7 @@ def test_a_stack_in_a_cuda_graph_takes_the_steps_that_members_take_alone(mixer, 
 @pytest.mark.parametrize("mixer", ["attention", "mlstm", "slstm", "mamba2"])
 def test_no_step_waits_for_the_device(mixer):
     run = run_of({"network.mixer": settings(mixer, {})})
-    program = Alone(run, learning_rate=0.01, device=torch.device("cuda"))
+    program = Alone(run, drawn(run, device=torch.device("cuda")), learning_rate=0.01)
     for step in range(3):
         program.step(step)
     torch.cuda.set_sync_debug_mode("error")

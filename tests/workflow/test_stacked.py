@@ -11,7 +11,7 @@ from tests.workflow.test_training import CPU, folder_of, run_of, served
 from workflow.interruption import Interrupted
 from workflow.results import read_result
 from workflow.training import choice as choices
-from workflow.training.alone import Alone
+from workflow.training.alone import Alone, drawn
 from workflow.training.choice import chosen
 from workflow.training.stacked import Stacked
 
@@ -46,7 +46,9 @@ def numbers(result, **at):
 def test_a_member_takes_the_steps_that_it_takes_alone(mixer, clip):
     runs = members({"network.mixer": settings(mixer, {}), "network.feedforward": 24, "optimizer.gradient_clip": clip})
     stacked = Stacked(runs, learning_rates=rates(runs), device=CPU)
-    alone = [Alone(run, learning_rate=rate, device=CPU) for run, rate in zip(runs, rates(runs), strict=True)]
+    alone = [
+        Alone(run, drawn(run, device=CPU), learning_rate=rate) for run, rate in zip(runs, rates(runs), strict=True)
+    ]
     for step in range(6):
         together = stacked.step(step)
         torch.testing.assert_close(together, torch.cat([one.step(step) for one in alone]), rtol=1e-4, atol=1e-5)
@@ -60,7 +62,9 @@ def test_members_with_fewer_labels_than_others_ignore_what_fills_up_their_batch(
     task = {"name": "bucket-sort", "minimum_length": 8, "maximum_length": 24, "symbols": 5, "source": "cdes"}
     runs = members({"task": task, "evaluation.grid": {}})
     stacked = Stacked(runs, learning_rates=rates(runs), device=CPU)
-    alone = [Alone(run, learning_rate=rate, device=CPU) for run, rate in zip(runs, rates(runs), strict=True)]
+    alone = [
+        Alone(run, drawn(run, device=CPU), learning_rate=rate) for run, rate in zip(runs, rates(runs), strict=True)
+    ]
     torch.testing.assert_close(stacked.step(0), torch.cat([one.step(0) for one in alone]), rtol=1e-5, atol=1e-6)
 
 
@@ -103,7 +107,7 @@ def test_a_cut_stack_goes_on_to_the_same_bits(tmp_path, monkeypatch, step):
             raise Interrupted
 
     with monkeypatch.context() as patch:
-        patch.setattr("workflow.training.loop.check", check)
+        patch.setattr("workflow.interruption.check", check)
         with pytest.raises(Interrupted):
             served(cut, policy="always")
     served(cut, policy="always")
@@ -122,7 +126,7 @@ def test_a_stack_killed_after_the_first_result_finds_its_company_again(tmp_path,
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("workflow.training.loop.check", check)
+        patch.setattr("workflow.interruption.check", check)
         with pytest.raises(Killed):
             served(cut, policy="always")
     there = [path for path in cut if (path / "result.json").exists()]
@@ -147,7 +151,7 @@ def test_a_member_of_a_cut_stack_can_go_on_without_it(tmp_path, monkeypatch):
             raise Interrupted
 
     with monkeypatch.context() as patch:
-        patch.setattr("workflow.training.loop.check", check)
+        patch.setattr("workflow.interruption.check", check)
         with pytest.raises(Interrupted):
             served(cut, policy="always")
     served(cut[:1])

@@ -1,6 +1,5 @@
 """A training run: the same bits however often it is cut, failures as statuses, and one process for a cohort."""
 
-import json
 import math
 import os
 import signal
@@ -24,10 +23,9 @@ from workflow.files import write
 from workflow.plans import run_at
 from workflow.progress import Progress
 from workflow.results import read_result
-from workflow.runs import OptimizerSpec, RunFile, Selected, TrainingRun
-from workflow.selection import selected_rate
+from workflow.runs import OptimizerSpec, RunFile, TrainingRun
 from workflow.serving import read_run, serve
-from workflow.training.alone import Alone
+from workflow.training.alone import Alone, drawn
 from workflow.training.cohort import execute
 from workflow.training.loop import Trainee, Training
 from workflow.training.objective import Objective
@@ -71,7 +69,7 @@ def run_of(settings=None) -> TrainingRun:
 
 def train_it(run, folder, *, learning_rate=0.01, watch=lambda step, loss, rows: None):
     checkpoint = Checkpoint(folder / "checkpoints")
-    program = Alone(run, learning_rate=learning_rate, device=CPU)
+    program = Alone(run, drawn(run, device=CPU), learning_rate=learning_rate)
     trainee = Trainee("it", run, learning_rate, checkpoint, watch)
     training = Training(program, {0: trainee}, company=["it"], device=CPU)
     if steps := checkpoint.steps():
@@ -225,55 +223,12 @@ def test_weight_decay_leaves_embeddings_biases_and_norms_alone():
 
 
 def test_the_gradient_is_clipped():
-    program = Alone(run_of({"optimizer.gradient_clip": 1e-3}), learning_rate=0.01, device=CPU)
+    run = run_of({"optimizer.gradient_clip": 1e-3})
+    program = Alone(run, drawn(run, device=CPU), learning_rate=0.01)
     program.step(0)
     (network,) = program.networks
     norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(p.grad) for p in network.parameters()]))
     assert norm.item() == pytest.approx(1e-3, rel=1e-3)
-
-
-def test_the_selected_rate_has_the_lowest_last_validation_loss(tmp_path):
-    rates = {}
-    for rate in (1e-4, 0.02, 1e30):
-        run = run_of({"optimizer.learning_rate": rate, "optimizer.steps": 60})
-        folder = folder_of(tmp_path / f"rate-{rate}", run)
-        served([folder])
-        rates[folder.name] = rate
-    assert read_result(tmp_path / "rate-1e+30" / "result.json").status == "diverged"
-    assert selected_rate(Selected(best_of=tuple(rates)), runs=tmp_path) == 0.02
-    run = run_of({"optimizer.learning_rate": {"best_of": list(rates)}, "seed": 9, "optimizer.steps": 60})
-    served([folder_of(tmp_path / "confirm", run)])
-    confirmed = read_result(tmp_path / "confirm" / "result.json")
-    assert [row.value for row in confirmed.measurements if row.name == "learning_rate"] == [0.02]
-
-
-def test_of_runs_that_stopped_at_the_goal_the_first_to_get_there_is_selected(tmp_path):
-    for name, steps, loss, accuracy in (("slow", 9, 0.1, 1.0), ("fast", 3, 0.2, 1.0), ("short of it", 12, 0.0, 0.98)):
-        rate = steps / 1000
-        folder = folder_of(tmp_path / name, run_of({"optimizer.learning_rate": rate, "evaluation.stop_accuracy": 0.99}))
-        served([folder])
-        tree = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        for row in tree["measurements"]:
-            if row["at"].get("split") == "validation":
-                row["value"] = {"loss": loss, "accuracy": accuracy}.get(row["name"], row["value"])
-            if row["name"] == "steps":
-                row["value"] = steps
-        write(folder / "result.json", json.dumps(tree))
-    assert selected_rate(Selected(best_of=("slow", "fast", "short of it")), runs=tmp_path) == 0.003
-    assert selected_rate(Selected(best_of=("slow", "short of it")), runs=tmp_path) == 0.009
-
-
-def test_selection_never_looks_at_the_test_split(tmp_path):
-    folder = folder_of(tmp_path / "one", run_of({"optimizer.learning_rate": 0.5}))
-    better_on_test = folder_of(tmp_path / "two", run_of())
-    served([folder, better_on_test])
-    for path, validation, test in ((folder, 1.0, 9.0), (better_on_test, 2.0, 0.0)):
-        tree = json.loads((path / "result.json").read_text(encoding="utf-8"))
-        for row in tree["measurements"]:
-            if row["name"] == "loss" and row["at"]["split"] != "train":
-                row["value"] = validation if row["at"]["split"] == "validation" else test
-        write(path / "result.json", json.dumps(tree))
-    assert selected_rate(Selected(best_of=("one", "two")), runs=tmp_path) == 0.5
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path):

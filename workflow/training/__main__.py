@@ -1,8 +1,10 @@
 """The command `python -m workflow.training`."""
 
+import os
 from functools import partial
 from pathlib import Path
 
+from workflow.processes import SHARD, processes
 from workflow.progress import Progress
 from workflow.runs import TrainingRun
 from workflow.serving import parser, work
@@ -20,7 +22,14 @@ if __name__ == "__main__":
         "--curves", action="store_true", help="leave what every evaluation finds in curve.csv beside run.json"
     )
     asked.add_argument("--tensorboard", type=Path, help="folder for TensorBoard's event files, one folder a run")
+    asked.add_argument(
+        "--shard", action="store_true", help="split the weights over the processes that torchrun starts (FSDP2)"
+    )
     arguments = asked.parse_args()
+    if arguments.shard:
+        os.environ[SHARD] = "1"
+        if not processes().sharded:
+            asked.exit(1, "error: --shard splits weights over several processes: start them with torchrun\n")
     progress = Progress(
         arguments.watch, total=len(arguments.folders), curves=arguments.curves, tensorboard=arguments.tensorboard
     )

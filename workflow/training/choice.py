@@ -15,7 +15,7 @@ from workflow.files import write
 from workflow.isolation import lacks_memory
 from workflow.provenance import provenance
 from workflow.runs import TrainingRun
-from workflow.training.alone import Alone
+from workflow.training.alone import Alone, drawn
 from workflow.training.stacked import Stacked
 
 Policy = Literal["auto", "always", "never"]
@@ -78,7 +78,7 @@ def _measured(
 ) -> Choice:
     """Returns the choice that some steps of both, taken alternately, call for."""
     try:
-        alone = Alone(runs[0], learning_rate=learning_rates[0], device=device)
+        alone = Alone(runs[0], drawn(runs[0], device=device), learning_rate=learning_rates[0])
         stacked = Stacked(runs, learning_rates=learning_rates, device=device)
         turns, stacks = [], []
         for step in range(_ROUNDS + 4):  # a CUDA graph is captured at the fourth

@@ -9,11 +9,12 @@ from typing import NamedTuple
 from models.mixer import UnsupportedKernel
 from workflow.checkpoints import Checkpoint
 from workflow.isolation import attempt, lacks_memory
+from workflow.processes import processes
 from workflow.results import Outcome
-from workflow.runs import Selected
+from workflow.runs import Selected, TrainingRun
 from workflow.selection import selected_rate, selected_trial
-from workflow.serving import Desk, Ended
-from workflow.training.alone import Alone
+from workflow.serving import Desk, Ended, read_run
+from workflow.training.alone import Alone, drawn
 from workflow.training.choice import Policy, chosen
 from workflow.training.loop import Trainee, Training
 from workflow.training.stacked import Stacked
@@ -44,30 +45,36 @@ def execute(desks: list[Desk], *, policy: Policy) -> Iterator[Ended]:
 
 
 def _begun(desks: list[Desk]) -> list[Company]:
-    """Returns the companies that checkpoints tell of; one with a member neither here nor done is no company any more."""
+    """Returns the companies that checkpoints tell of; one with a member neither here nor done is no company any more.
+
+    Nor is any where several processes train: they take runs in turn.
+    """
     by_name = {desk.folder.name: desk for desk in desks}
     steps = {name: desk.checkpoint.steps() for name, desk in by_name.items()}
+    if processes().count > 1:
+        return [Company([name], [desk], steps[name][0]) for name, desk in by_name.items() if steps[name]]
     companies: dict[str, Company] = {}
     for name, desk in by_name.items():
-        if name in companies or not steps[name]:
-            continue
-        names = desk.checkpoint.manifest(steps[name][0])["company"]
-        here = [member for member in names if member in by_name]
-        common = [
-            step
-            for step in steps[name]
-            if all(
-                step in steps[member] and by_name[member].checkpoint.manifest(step)["company"] == names
-                for member in here
-            )
-        ]
-        done = [member for member in names if (desk.folder.parent / member / "result.json").exists()]
-        if common and {*here, *done} == set(names):
-            company = Company(names, [by_name[member] for member in here], common[0])
-        else:
-            company = Company([name], [desk], steps[name][0])
-        companies |= dict.fromkeys(here if company.names == names else [name], company)
+        if name not in companies and steps[name]:
+            company = _company_of(desk, by_name, steps)
+            companies |= dict.fromkeys([member.folder.name for member in company.desks], company)
     return list({id(company): company for company in companies.values()}.values())
+
+
+def _company_of(desk: Desk, by_name: dict[str, Desk], steps: dict[str, list[int]]) -> Company:
+    """Returns the company of a run at the last step of which all its members have the checkpoint, the first step if of none."""
+    last = steps[desk.folder.name][0]
+    for step in (*steps[desk.folder.name], 0):
+        names = desk.checkpoint.manifest(step or last)["company"]
+        members = [by_name[name] for name in names if name in by_name]
+        done = [name for name in names if (desk.folder.parent / name / "result.json").exists()]
+        together = all(
+            step in steps[member.folder.name] and member.checkpoint.manifest(step)["company"] == names
+            for member in members
+        )
+        if {*done, *(member.folder.name for member in members)} == set(names) and (together or not step):
+            return Company(names, members, step)
+    return Company([desk.folder.name], [desk], last)
 
 
 def _founded(desks: list[Desk], *, policy: Policy) -> list[Company]:
@@ -77,11 +84,11 @@ def _founded(desks: list[Desk], *, policy: Policy) -> list[Company]:
     choice = chosen(
         [desk.run for desk in desks],
         learning_rates=[_rate(desk) for desk in desks],
-        policy=policy,
+        policy=policy if processes().count == 1 else "never",
         device=desks[0].device,
         records=desks[0].folder.parent / ".choices",
     )
-    if len(desks) > 1:
+    if len(desks) > 1 and processes().leads:
         how = "together" if choice.stack else "in turn"
         print(
             f"{len(desks)} runs of {desks[0].run.network.mixer.name} {how}: {choice.why}", file=sys.stderr, flush=True
@@ -119,7 +126,7 @@ def _alone(company: Company) -> Ended:
 
 
 def _trained_alone(desk: Desk, step: int) -> Outcome:
-    program = Alone(desk.run, learning_rate=_rate(desk), device=desk.device)
+    program = Alone(desk.run, drawn(desk.run, device=desk.device), learning_rate=_rate(desk))
     training = Training(program, {0: _trainee(desk)}, company=[desk.folder.name], device=desk.device)
     if step:
         training.resume(step)
@@ -146,7 +153,7 @@ def _stacked(company: Company) -> Iterator[Ended]:
 def _trained_together(company: Company) -> Iterator[tuple[str, Outcome]]:
     desks = {desk.folder.name: desk for desk in company.desks}
     someone = company.desks[0]
-    runs = [desks[name].run if name in desks else someone.run for name in company.names]
+    runs = [read_run(someone.folder.parent / name, kind=TrainingRun) for name in company.names]
     rates = [_rate(desks[name]) if name in desks else 0.0 for name in company.names]
     program = Stacked(runs, learning_rates=rates, device=someone.device)
     trainees = {place: _trainee(desks[name]) for place, name in enumerate(company.names) if name in desks}

@@ -13,7 +13,8 @@ from models.network import Network
 from tasks import AnyTask
 from workflow.checkpoints import Checkpoint
 from workflow.evaluation import by_position, loss_unit, measurements, scores
-from workflow.interruption import Interrupted, check
+from workflow.interruption import Interrupted
+from workflow.processes import Questions, averaged
 from workflow.results import Measurement, Outcome
 from workflow.runs import TrainingRun
 
@@ -59,7 +60,8 @@ class Training:
         self._run = next(iter(trainees.values())).run
         self._unit, self._per_nat = loss_unit(self._run.task)
         self._step = self._since = 0
-        self._sums_E = self._zeros()
+        self._sums_E = self._zeros()  # of this process: the mean over all of them counts
+        self._questions = Questions()
         for member in range(len(company)):
             if member not in trainees:
                 program.ended(member)
@@ -85,8 +87,7 @@ class Training:
                 yield from self._endings()
                 if not self._live:
                     return
-                check()
-                if next(iter(self._live.values())).checkpoint.due():
+                if self._questions.due(next(iter(self._live.values())).checkpoint.due()):
                     self._save()
                 self._sums_E += self._program.step(self._step)
                 self._step += 1
@@ -99,7 +100,7 @@ class Training:
 
     def _evaluate(self) -> None:
         """Scores every trainee, or none of them: an evaluation that is cut is made again."""
-        losses = (self._sums_E / (self._step - self._since) * self._per_nat).tolist()
+        losses = (averaged(self._sums_E) / (self._step - self._since) * self._per_nat).tolist()
         found = {}
         for member, trainee in self._live.items():
             if math.isfinite(losses[member]):
@@ -124,13 +125,15 @@ class Training:
     def _endings(self) -> Iterator[tuple[Trainee, Outcome]]:
         """Yields the outcomes of those whose training is over, and goes on without them."""
         over = {m: trainee for m, trainee in self._live.items() if trainee.ended or self._since == self._last}
-        if over and (len(self._live) > len(over) or self._run.optimizer.until is not None):
+        if over and (len(self._company) > 1 or self._run.optimizer.until is not None):
             self._save()  # before any result is there: the others find their company again, the next rung its start
         for member, trainee in over.items():
             yield trainee, self._outcome(trainee, self._program.networks[member])
             self._program.ended(member)
             del self._live[member]
-        if over and self._live and 2 * len(self._live) <= len(self._company):
+        # Also of a run that is continued there: when a stack shrinks must not depend on who ended in which process.
+        evaluated = 0 < self._since == self._step
+        if evaluated and self._live and 2 * len(self._live) <= len(self._company):
             members = sorted(self._live)
             self._program = self._program.kept(members)
             self._company = [self._company[member] for member in members]
@@ -150,12 +153,13 @@ class Training:
         return Outcome("finished", "", (*_costs(trainee, network, self._step), *trainee.curve, *told))
 
     def _save(self) -> None:
+        sums_E = averaged(self._sums_E)
         for member, trainee in self._live.items():
             content = self._program.state(member) | {
                 "curve": [row.model_dump() for row in trainee.curve],
                 "ended": trainee.ended,
                 "since": self._since,
-                "loss_sum": self._sums_E[member].clone(),
+                "loss_sum": sums_E[member].clone(),
                 "rng": torch.get_rng_state(),
             }
             trainee.checkpoint.save(self._step, content, company=self._company)
