@@ -10,7 +10,7 @@ from workflow.plans import Plan, needs
 from workflow.runs import Run, TrainingRun
 
 STARTING_SECONDS = 4.0  # of a process, before its first run
-SHORT_SECONDS = 60.0  # runs of one network share a process while it takes no longer
+SHORT_SECONDS = 30.0  # runs of one network share a process while it takes no longer
 
 _STAGES = {"reference": 0, "profile": 1, "screen": 2, "tune": 2, "confirm": 3}
 

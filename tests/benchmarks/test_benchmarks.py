@@ -15,6 +15,7 @@ TOY = {
     "fused_kernels.py": ["--width", "128", "--length", "32", "--batch", "1", "--rounds", "1"],
     "nanogpt_loop.py": ["--scale", "smoke", "--steps", "1", "--rounds", "1"],
     "native_blocks.py": ["--width", "64", "--length", "64", "--batch", "1", "--rounds", "1"],
+    "overhead.py": ["--experiment", "recall", "--scale", "smoke"],
     "trainer_loop.py": ["--scale", "smoke", "--steps", "1", "--rounds", "1"],
     "zoology_loop.py": ["--vocabulary", "64", "--length", "16", "--pairs", "2", "--batch", "4", "--rounds", "1"],
 }
