@@ -10,7 +10,7 @@ from workflow.plans import Plan, needs
 from workflow.runs import Run, TrainingRun
 
 STARTING_SECONDS = 4.0  # of a process, before its first run
-SHORT_SECONDS = 30.0  # runs of one network share a process while it takes no longer
+SHORT_SECONDS = 30.0  # runs of one network, or profiles, share a process while it takes no longer
 
 _STAGES = {"reference": 0, "profile": 1, "screen": 2, "tune": 2, "confirm": 3}
 
@@ -142,13 +142,14 @@ class Agenda:
         return []
 
     def _with_company(self, first: Item, peers: list[Item], *, spent: float, left: float) -> list[Item]:
-        """Returns the run with those of its cell, and of its network while short, but no more than leave work for all jobs."""
+        """Returns the run with those of its cell and, while short, of its network or other profiles: all jobs get some."""
         batch = [first]
         most = math.ceil((len(peers) + 1) / (1 if first.alone else self._jobs))
         for item in peers:
             seconds = self.predicted(item)
             total = spent + (seconds or 0.0)
-            short = item.alike[1:] == first.alike[1:] and seconds is not None and total <= SHORT_SECONDS
+            akin = item.alike[1:] == first.alike[1:] or (item.alone and first.alone)
+            short = akin and seconds is not None and total <= SHORT_SECONDS
             if len(batch) < most and total <= left and (short or item.alike[0] == first.alike[0]):
                 batch.append(item)
                 spent = total

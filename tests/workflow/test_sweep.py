@@ -110,6 +110,15 @@ def test_short_runs_of_one_network_share_a_process_and_long_ones_do_not():
         assert len({item.alike[1] for item in batch}) == 1
 
 
+def test_short_profiles_share_a_process_in_the_order_of_turns():
+    items = items_of([cost_plan()], seeds=1)
+    agenda = Agenda(items, jobs=2)
+    agenda._known["profiling"].append(1.0)
+    batch = agenda.start(left=math.inf)
+    assert batch == items
+    assert len({item.alike[1] for item in batch[:2]}) == 2
+
+
 def test_a_profile_runs_alone():
     items = [*items_of([recall_plan()], seeds=1), *items_of([cost_plan()], seeds=1)]
     agenda = Agenda(sorted(items, key=lambda item: item.stage), jobs=3)
