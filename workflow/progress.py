@@ -73,7 +73,10 @@ class Progress:
                 else:
                     ended[group].append(seconds)
         learnt = [
-            seconds for group, runs in ended.items() if " tune " in group or " confirm " in group for seconds in runs
+            seconds
+            for group, runs in ended.items()
+            if any(f" {role} " in group for role in ("screen", "tune", "confirm"))
+            for seconds in runs
         ]
         done = sum(map(len, ended.values()))
         if not learnt:

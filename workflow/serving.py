@@ -98,6 +98,7 @@ def one_by_one(execute: Callable[[Desk], Outcome]) -> Execute:
 
     def each(desks: list[Desk]) -> Iterator[Ended]:
         for desk in desks:
+            interruption.check()
             started = time.monotonic()
             yield Ended(desk, execute(desk), time.monotonic() - started, 1)
 
