@@ -73,7 +73,7 @@ class Checkpoint:
                 led(partial(_copy_shards, shards, folder))
             elif shards:
                 _write_shards(shards, folder)
-            led(lambda: torch.save(whole, folder / "state.pt"))
+            led(partial(_write_state, whole, folder / "state.pt"))
 
         self.write(step, company=company, put=put)
 
@@ -149,6 +149,18 @@ def _digest(path: Path, *, through: bool = False) -> str:
         if through:
             os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_state(content: dict[str, Any], path: Path) -> None:
+    """Writes a state; OSError where the disk refuses it, of which torch would make an error of its own."""
+    try:
+        with path.open("wb") as file:
+            torch.save(content, file)
+    except RuntimeError as error:
+        refused = error.__context__
+        if not isinstance(refused, OSError):
+            raise
+        raise OSError(refused.errno, refused.strerror, str(path)) from None
 
 
 def _write_shards(tensors: dict[str, Tensor], folder: Path) -> None:

@@ -1,9 +1,11 @@
 """What evaluations find while runs train, for those who want to look on: as CSV, or for TensorBoard."""
 
 import csv
+import io
 from pathlib import Path
 from typing import Protocol
 
+from workflow.files import write
 from workflow.results import Measurement
 
 _COLUMNS = ("step", "split", "name", "value", "unit")
@@ -26,10 +28,11 @@ class CSVCurve:
         first = min(row.at["step"] for row in rows)
         kept = [row for row in self._read() if int(row["step"]) < first]
         told = [dict(zip(_COLUMNS, (r.at["step"], r.at["split"], r.name, r.value, r.unit), strict=True)) for r in rows]
-        with self._path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows([*kept, *told])
+        text = io.StringIO()
+        writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*kept, *told])
+        write(self._path, text.getvalue())
 
     def _read(self) -> list[dict[str, str]]:
         if not self._path.exists():

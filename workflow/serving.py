@@ -47,7 +47,7 @@ class Ended(NamedTuple):
 
 Execute = Callable[[list[Desk]], Iterator[Ended]]
 
-_PLAIN_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+_PLAIN_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 def serve(folders: list[Path], *, kind: type[Run], execute: Execute, progress: Progress) -> None:
@@ -66,9 +66,14 @@ def serve(folders: list[Path], *, kind: type[Run], execute: Execute, progress: P
             for ended in execute(desks) if desks else ():
                 _conclude(ended)
                 progress.passed(1)
-            for desk in desks:
-                if not (isinstance(desk.run, TrainingRun) and desk.run.optimizer.until is not None):
-                    led(desk.checkpoint.remove)
+            for folder in group:  # also of runs that had their results: their process may have been killed before this
+                if not _goes_on(runs[folder]):
+                    led(Checkpoint(folder / "checkpoints").remove)
+
+
+def _goes_on(run: Run) -> bool:
+    """Returns whether another run may go on from the checkpoint of this one."""
+    return isinstance(run, TrainingRun) and run.optimizer.until is not None
 
 
 def _left(group: list[Path], locks: ExitStack) -> list[Path]:

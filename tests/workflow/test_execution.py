@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.models.rows import settings
-from tests.workflow.test_stacked import folders, members, numbers, results
+from tests.workflow.test_stacked import asked_to_stop, folders, members, numbers, results
 from tests.workflow.test_training import CPU, folder_of, run_of, served
 from workflow.progress import Progress
 from workflow.runs import TrainingRun
@@ -125,20 +125,10 @@ def test_an_end_beyond_the_schedule_or_between_evaluations_is_refused(until):
 
 @pytest.mark.parametrize("policy", ["never", "always"])
 def test_curves_hold_every_evaluation_once_also_of_a_run_that_was_cut(tmp_path, monkeypatch, policy):
-    from workflow.interruption import Interrupted
-
     paths = folders(tmp_path, members())
     progress = partial(Progress, None, total=len(paths), curves=True)
-    asked = iter(range(1000))
-
-    def check():
-        if next(asked) == 22:
-            raise Interrupted
-
-    with monkeypatch.context() as patch:
-        patch.setattr("workflow.interruption.check", check)
-        with pytest.raises(Interrupted):
-            serve(paths, kind=TrainingRun, execute=partial(execute, policy=policy), progress=progress())
+    with asked_to_stop(monkeypatch, at=22):
+        serve(paths, kind=TrainingRun, execute=partial(execute, policy=policy), progress=progress())
     serve(paths, kind=TrainingRun, execute=partial(execute, policy=policy), progress=progress())
     for path, result in zip(paths, results(paths), strict=True):
         with (path / "curve.csv").open(encoding="utf-8", newline="") as file:

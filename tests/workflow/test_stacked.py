@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -39,6 +40,21 @@ def results(paths):
 
 def numbers(result, **at):
     return [row.value for row in result.measurements if at.items() <= {"name": row.name, **row.at}.items()]
+
+
+@contextmanager
+def asked_to_stop(monkeypatch, *, at):
+    """What is served inside is interrupted where it asks, for the time `at`, whether it should stop."""
+    asked = iter(range(1000))
+
+    def check():
+        if next(asked) == at:
+            raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr("workflow.interruption.check", check)
+        with pytest.raises(Interrupted):
+            yield
 
 
 @pytest.mark.parametrize("mixer", MIXERS)
@@ -100,16 +116,8 @@ def test_a_cut_stack_goes_on_to_the_same_bits(tmp_path, monkeypatch, step):
     runs = members({"evaluation.stop_accuracy": 0.3, "optimizer.steps": 40})
     whole, cut = folders(tmp_path / "whole", runs), folders(tmp_path / "cut", runs)
     served(whole, policy="always")
-    asked = iter(range(1000))
-
-    def check():
-        if next(asked) == step:
-            raise Interrupted
-
-    with monkeypatch.context() as patch:
-        patch.setattr("workflow.interruption.check", check)
-        with pytest.raises(Interrupted):
-            served(cut, policy="always")
+    with asked_to_stop(monkeypatch, at=step):
+        served(cut, policy="always")
     served(cut, policy="always")
     for one, other in zip(results(cut), results(whole), strict=True):
         assert one.measurements == other.measurements
@@ -144,16 +152,8 @@ class Killed(Exception):
 def test_a_member_of_a_cut_stack_can_go_on_without_it(tmp_path, monkeypatch):
     runs = members()
     cut = folders(tmp_path, runs)
-    asked = iter(range(1000))
-
-    def check():
-        if next(asked) == 15:
-            raise Interrupted
-
-    with monkeypatch.context() as patch:
-        patch.setattr("workflow.interruption.check", check)
-        with pytest.raises(Interrupted):
-            served(cut, policy="always")
+    with asked_to_stop(monkeypatch, at=15):
+        served(cut, policy="always")
     served(cut[:1])
     (result,) = results(cut[:1])
     assert (result.provenance.company, result.provenance.resumed) == (1, 1)

@@ -276,6 +276,36 @@ def test_an_unfit_folder_is_one_line_and_no_result(tmp_path, text, told):
     assert not (tmp_path / "result.json").exists()
 
 
+def test_a_disk_that_takes_no_more_is_one_line_and_nothing_is_lost(tmp_path):
+    run = run_of({"network.width": 64})
+    folder, undisturbed = folder_of(tmp_path / "full", run), folder_of(tmp_path / "undisturbed", run)
+    served([undisturbed])
+    program = (
+        "import resource, runpy, sys, workflow.checkpoints as c; c._SECONDS_BETWEEN = 0.0; sys.argv[0] = 'training'\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
+        "runpy.run_module('workflow.training', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", program, str(folder)]
+    told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert told.returncode == 1
+    (line,) = told.stderr.splitlines()
+    assert line.startswith(f"error: {folder}")
+    assert "File too large" in line
+    assert not (folder / "result.json").exists()
+    assert not [*(folder / "checkpoints").iterdir()]
+    served([folder])
+    first, second = (read_result(path / "result.json") for path in (folder, undisturbed))
+    assert first.measurements == second.measurements
+
+
+def test_what_a_killed_process_left_beside_a_result_is_removed(tmp_path):
+    folder = folder_of(tmp_path / "one", run_of())
+    served([folder])
+    (folder / "checkpoints" / "00000003").mkdir(parents=True)
+    served([folder])
+    assert not (folder / "checkpoints").exists()
+
+
 @pytest.mark.slow
 def test_a_process_killed_at_any_moment_leaves_nothing_half_and_is_continued_to_the_same_bits(tmp_path):
     run = run_of({"optimizer.steps": 400, "optimizer.batch_size": 16, "evaluation.every_steps": 20})

@@ -18,9 +18,8 @@ from workflow.processes import Questions, averaged
 from workflow.results import Measurement, Outcome
 from workflow.runs import TrainingRun
 
-Watch = Callable[
-    [int, float, list[Measurement]], None
-]  # step, training loss, what was scored: called at every evaluation
+# Called at every evaluation with the step, the training loss, and what was scored.
+Watch = Callable[[int, float, list[Measurement]], None]
 
 
 class Program(Protocol):
