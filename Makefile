@@ -15,7 +15,7 @@ reproduce: .venv/ready ## Run every experiment at SCALE and write the report
 	@echo "The report is at results/$(SCALE)/report.html"
 
 test: .venv/tools lint ## Check the style and run the whole test suite
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not gpu"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not gpu"
 
 lint: .venv/tools ## Check the style of the code and of the workflow
 	@$(BIN)/ruff check .

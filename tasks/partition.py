@@ -8,9 +8,10 @@ _SIDES = np.array(["train"] * 6 + ["validation", "test"])  # by the three leadin
 def side_of(tokens_BT: np.ndarray, *, padding: int | None) -> np.ndarray:
     """Returns the split of every row, 6:1:1 in expectation. Padding does not count, so neither does the width of the batch."""
     weight_T = _mixed(np.arange(1, tokens_BT.shape[1] + 1, dtype=np.uint64))
-    symbols_BT = _mixed(tokens_BT.astype(np.uint64))
+    mixed_V = _mixed(np.arange(tokens_BT.max(initial=0) + 1, dtype=np.uint64))
     if padding is not None:
-        symbols_BT = np.where(tokens_BT == padding, np.uint64(0), symbols_BT)
+        mixed_V[padding : padding + 1] = 0
+    symbols_BT = mixed_V.take(tokens_BT)
     return _SIDES[_mixed((symbols_BT * weight_T).sum(axis=1, dtype=np.uint64)) >> np.uint64(61)]
 
 

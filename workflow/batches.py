@@ -1,7 +1,7 @@
 """Batches as a step takes them. Where the labels are is decided on the host, so that no step waits for its device."""
 
+from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -47,15 +47,37 @@ def prepared(batch: AnyBatch) -> Prepared:
     return Prepared(batch.inputs, index_N, batch.targets.flatten(0, 1)[index_N])
 
 
-@lru_cache(maxsize=32)
-def validation_batch(task: AnyTask, index: int, size: int) -> AnyBatch:
-    """Returns a batch of the validation split, which every evaluation of every run reads again."""
-    return task.batch("validation", index, size)
+class _Kept:
+    """Batches that may be read again, as many of those last read as fit into so many bytes."""
+
+    def __init__(self, room_bytes: int):
+        self._room = room_bytes
+        self._batches: OrderedDict[tuple[AnyTask, Split, int, int], AnyBatch] = OrderedDict()
+
+    def batch(self, task: AnyTask, split: Split, index: int, size: int) -> AnyBatch:
+        """Returns `task.batch(split, index, size)`."""
+        address = (task, split, index, size)
+        if address in self._batches:
+            self._batches.move_to_end(address)
+            return self._batches[address]
+        batch = task.batch(split, index, size)
+        self._batches[address] = batch
+        self._room -= _bytes(batch)
+        while self._room < 0:
+            self._room += _bytes(self._batches.popitem(last=False)[1])
+        return batch
+
+
+def _bytes(batch: AnyBatch) -> int:
+    return sum(x.nbytes for x in batch)
+
+
+_kept = _Kept(2**28)
 
 
 def batch_of(task: AnyTask, split: Split, index: int, size: int) -> AnyBatch:
-    """Returns `task.batch`, a validation batch perhaps without drawing it again."""
-    return validation_batch(task, index, size) if split == "validation" else task.batch(split, index, size)
+    """Returns `task.batch`, perhaps without drawing it again: all runs of a cohort are scored on the same batches."""
+    return task.batch(split, index, size) if split == "train" else _kept.batch(task, split, index, size)
 
 
 def share_of(batch: AnyBatch) -> AnyBatch:

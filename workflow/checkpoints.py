@@ -50,7 +50,7 @@ class Checkpoint:
 
     def load(self, step: int, device: torch.device) -> dict[str, Any]:
         """Returns what was saved at a step of `steps`; of `shards` the folder, from which `read_shards` takes them."""
-        self.resumed = self.manifest(step)["resumed"] + 1
+        self.resumed = self.manifest(step)["continuation"]
         path = self._path(step)
         content = torch.load(path / "state.pt", map_location=device, weights_only=True)
         return content | {"shards": path} if (path / _SHARDS).exists() else content
@@ -77,6 +77,11 @@ class Checkpoint:
 
         self.write(step, company=company, put=put)
 
+    def inherit(self, past: "Checkpoint", step: int, device: torch.device, *, company: list[str]) -> None:
+        """Begins with a checkpoint of another run: who goes on from it has not been cut."""
+        self.resumed = -1
+        self.save(step, past.load(step, device), company=company)
+
     def write(self, step: int, *, company: list[str], put: Callable[[Path], None]) -> None:
         """Adds the checkpoint whose files `put` leaves in a folder."""
         incoming = led(self._incoming)
@@ -98,7 +103,7 @@ class Checkpoint:
     def seal(self, incoming: Path, step: int, *, company: list[str]) -> None:
         """Makes a folder of files the checkpoint of a step, and forgets those that are too old."""
         files = {path.name: _digest(path, through=True) for path in sorted(incoming.iterdir())}
-        said = {"step": step, "resumed": self.resumed, "company": company, "files": files}
+        said = {"step": step, "continuation": self.resumed + 1, "company": company, "files": files}
         manifest = incoming / "manifest.json"
         manifest.write_text(json.dumps(said, indent=1), encoding="utf-8")
         _digest(manifest, through=True)

@@ -68,8 +68,11 @@ def attempt(function: Callable[..., Any], *arguments: Any) -> Answer:
 
 
 def lacks_memory(error: Exception) -> bool:
-    """Returns whether an exception says that memory has run out, of Python, of a device, or of torch's CPU allocator."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """Returns whether an exception says that memory has run out, of Python, of a device, of torch's CPU allocator or oneDNN."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    told = str(error)
+    return "can't allocate memory" in told or told in ("std::bad_alloc", "could not create a primitive")
 
 
 def _answer(pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

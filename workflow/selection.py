@@ -15,7 +15,7 @@ def selected_rate(selected: Selected, *, runs: Path) -> float:
     """
     ranks: dict[float, list[tuple[float, float, float]]] = defaultdict(list)
     for trial in _trials(selected, runs=runs).values():
-        ranks[_rate(trial, runs=runs)].append(rank(trial))
+        ranks[_rate(trial)].append(rank(trial))
     best_first = sorted((*map(fmean, zip(*seeds, strict=True)), rate) for rate, seeds in ranks.items())
     if selected.place >= len(best_first):
         raise ValueError(f"place={selected.place} of {len(best_first)} learning rates, which are counted from 0")
@@ -32,7 +32,7 @@ def selected_trial(run: TrainingRun, *, runs: Path) -> str | None:
     rate = selected_rate(run.optimizer.learning_rate, runs=runs)
     for name, trial in _trials(run.optimizer.learning_rate, runs=runs).items():
         earlier = trial.run.optimizer.last_step < run.optimizer.last_step
-        if earlier and _rate(trial, runs=runs) == rate and _endless(trial.run) == _endless(run):
+        if earlier and _rate(trial) == rate and _endless(trial.run) == _endless(run):
             return name
     return None
 
@@ -65,13 +65,12 @@ def _trials(selected: Selected, *, runs: Path) -> dict[str, Result]:
     return {name: read_result(runs / name / "result.json") for name in selected.best_of}
 
 
-def _rate(trial: Result, *, runs: Path) -> float:
+def _rate(trial: Result) -> float:
     """Returns the learning rate of a tuning run, which at a later rung (`plans.Rung`) was selected itself."""
-    rate = trial.run.optimizer.learning_rate
-    if not isinstance(rate, Selected):
-        return rate
-    told = [row.value for row in trial.measurements if row.name == "learning_rate"]
-    return told[0] if told else selected_rate(rate, runs=runs)  # a run that ran out of memory tells nothing
+    stated = trial.run.optimizer.learning_rate
+    if not isinstance(stated, Selected):
+        return stated
+    return next(row.value for row in trial.measurements if row.name == "learning_rate")
 
 
 def _endless(run: TrainingRun) -> TrainingRun:

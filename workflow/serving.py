@@ -23,7 +23,7 @@ from workflow.processes import joined, led, processes
 from workflow.progress import Progress
 from workflow.provenance import device, provenance
 from workflow.results import Measurement, Outcome, Result
-from workflow.runs import Run, RunFile, TrainingRun
+from workflow.runs import Run, RunFile, Selected, TrainingRun
 
 
 class Desk(NamedTuple):
@@ -67,13 +67,20 @@ def serve(folders: list[Path], *, kind: type[Run], execute: Execute, progress: P
                 _conclude(ended)
                 progress.passed(1)
             for folder in group:  # also of runs that had their results: their process may have been killed before this
-                if not _goes_on(runs[folder]):
-                    led(Checkpoint(folder / "checkpoints").remove)
+                for spent in _spent(folder, runs[folder]):
+                    led(Checkpoint(spent / "checkpoints").remove)
 
 
-def _goes_on(run: Run) -> bool:
-    """Returns whether another run may go on from the checkpoint of this one."""
-    return isinstance(run, TrainingRun) and run.optimizer.until is not None
+def _spent(folder: Path, run: Run) -> list[Path]:
+    """Returns the folders whose checkpoints are of no more use once the run has its result.
+
+    Its own, unless another run may go on from there, and those of the runs among which it was selected to go on.
+    """
+    if not isinstance(run, TrainingRun):
+        return [folder]
+    rate = run.optimizer.learning_rate
+    before = [folder.parent / name for name in rate.best_of] if isinstance(rate, Selected) else []
+    return before if run.optimizer.until is not None else [folder, *before]
 
 
 def _left(group: list[Path], locks: ExitStack) -> list[Path]:

@@ -124,10 +124,10 @@ def composition(group: Group) -> np.ndarray:
 def prefix_products(elements_BT: np.ndarray, group: Group) -> np.ndarray:
     """Returns products_BT, at t the product of elements 0 to t, by a parallel scan (Hillis and Steele 1986)."""
     table = composition(group)
-    products_BT = elements_BT
+    products_BT = elements_BT.copy()
     span = 1
     while span < elements_BT.shape[1]:
-        longer = table[products_BT[:, :-span], products_BT[:, span:]]
-        products_BT = np.concatenate([products_BT[:, :span], longer], axis=1)
+        pair = products_BT[:, :-span] * len(table) + products_BT[:, span:]  # one index into the flat table: far faster
+        products_BT[:, span:] = table.take(pair)
         span *= 2
     return products_BT

@@ -8,40 +8,20 @@ into the writing of them, and into work that has none. Prints the kills and the 
 """
 
 import argparse
-import hashlib
-import json
-import multiprocessing
 import random
 import statistics
 import sys
 import tempfile
 import time
-from functools import partial
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.workflow.test_training import folder_of, run_of
-from workflow import checkpoints
-from workflow.progress import Progress
-from workflow.results import read_result
+from tests.benchmarks.cohorts import begun, cohort, digest, members
 from workflow.runs import TrainingRun
-from workflow.serving import work
 from workflow.training.choice import Policy
-from workflow.training.cohort import execute
 
-SETTINGS = {
-    "optimizer.steps": 120,
-    "optimizer.batch_size": 16,
-    "evaluation.every_steps": 10,
-    "evaluation.stop_accuracy": 0.3,
-}
 BETWEEN_SECONDS = (0.0, 0.2, 3600.0)  # checkpoints of the cohorts, in turn
 _LONGER = 1.2  # than undisturbed: the last of the moments at which a process may be killed, so that some get through
-
-# Imports torch once, in a server that never runs anything, and forks from there: a kill costs no start of Python.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["tests.workflow.test_training", "torch._dynamo"])
 
 
 class Undisturbed(NamedTuple):
@@ -49,40 +29,6 @@ class Undisturbed(NamedTuple):
 
     told: str
     seconds: float
-
-
-def members(*, steps: int) -> list[TrainingRun]:
-    """Returns runs of two learning rates and two seeds; of the larger rate, both reach their goal before the last step."""
-    points = [{"optimizer.learning_rate": rate, "seed": seed} for rate in (0.003, 0.02) for seed in (1, 2)]
-    return [run_of(SETTINGS | {"optimizer.steps": steps} | point) for point in points]
-
-
-def cohort(folder: Path, runs: list[TrainingRun]) -> list[Path]:
-    """Returns the folders of the runs, made anew."""
-    return [folder_of(folder / f"run-{place}", run) for place, run in enumerate(runs)]
-
-
-def train(folders: list[Path], *, policy: Policy, between_seconds: float) -> None:
-    """Does what `python -m workflow.training` does, with checkpoints so many seconds apart."""
-    checkpoints._SECONDS_BETWEEN = between_seconds
-    progress = Progress(None, total=len(folders))
-    work(folders, kind=TrainingRun, execute=partial(execute, policy=policy), progress=progress)
-
-
-def begun(folders: list[Path], *, policy: Policy, between_seconds: float) -> BaseProcess:
-    """Returns a process that trains, and has a process id of its own to be killed by."""
-    process = _PROCESSES.Process(
-        target=train, args=(folders,), kwargs={"policy": policy, "between_seconds": between_seconds}
-    )
-    process.start()
-    return process
-
-
-def digest(folders: list[Path]) -> str:
-    """Returns the SHA-256 of how every run ended and all that was measured of it."""
-    results = [read_result(folder / "result.json") for folder in folders]
-    told = [[result.status, [row.model_dump() for row in result.measurements]] for result in results]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def undisturbed(runs: list[TrainingRun], *, policy: Policy, between_seconds: float) -> Undisturbed:
@@ -125,10 +71,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=100, help="of all policies together, at least")
     parser.add_argument("--policy", choices=("never", "always"), nargs="*", default=["never", "always"])
-    parser.add_argument("--steps", type=int, default=SETTINGS["optimizer.steps"])
+    parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
-    rng, runs = random.Random(arguments.seed), members(steps=arguments.steps)
+    rng, runs = random.Random(arguments.seed), members({"optimizer.steps": arguments.steps})
     started, share, worst = time.monotonic(), -(-arguments.kills // len(arguments.policy)), 1
     for policy in arguments.policy:
         found = [undisturbed(runs, policy=policy, between_seconds=between) for between in BETWEEN_SECONDS]

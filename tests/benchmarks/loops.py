@@ -1,5 +1,7 @@
 """Training loops in turn: ours take theirs while a peer's own loop waits between two of its steps."""
 
+import argparse
+import copy
 import statistics
 import time
 from collections.abc import Callable, Iterable
@@ -10,10 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.network import Network
 from tasks.draws import Split
 from tasks.language.modeling import LanguageModeling
 from tasks.language.tokens import read_tokens
 from tasks.task import IGNORE
+from workflow.planfile import SCALES
 from workflow.plans import plan
 from workflow.runs import TrainingRun
 from workflow.training.alone import Alone
@@ -109,6 +113,39 @@ def budgeted(run: TrainingRun, *, steps: int, rounds: int) -> TrainingRun:
     """Returns the run with a schedule that lasts as long as a race."""
     length = run.optimizer.warmup_steps + (rounds + 1) * steps + 1
     return run.model_copy(update={"optimizer": run.optimizer.model_copy(update={"steps": length})})
+
+
+def text_parser(doc: str) -> argparse.ArgumentParser:
+    """Returns the command line of a race on the bytes of the language modelling experiment."""
+    parser = argparse.ArgumentParser(description=doc.split("\n")[0])
+    parser.add_argument("--scale", choices=SCALES, default="quick")
+    parser.add_argument("--mixer", default="attention")
+    parser.add_argument("--steps", type=int, default=10, help="of each loop in a round")
+    parser.add_argument("--rounds", type=int, default=10)
+    return parser
+
+
+class TextRace(NamedTuple):
+    """The network and the run that all loops of a race on text train, the network from the same weights."""
+
+    network: Network
+    run: TrainingRun
+    steps: int
+    rounds: int
+
+    def against(self, peer: str) -> Race:
+        contenders = {"ours": ours(copy.deepcopy(self.network), self.run)}
+        return Race(contenders, peer=peer, steps=self.steps, rounds=self.rounds)
+
+
+def text_race(arguments: argparse.Namespace) -> TextRace:
+    """Returns what the command line asks for, and tells of it; from here on torch has one thread."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    run = training_run("language-modeling", scale=arguments.scale, mixer=arguments.mixer)
+    run = budgeted(run, steps=arguments.steps, rounds=arguments.rounds)
+    print(f"{arguments.mixer}, batch {run.optimizer.batch_size}, length {run.task.length}")
+    return TextRace(run.network.build(run.task.vocabulary_size), run, arguments.steps, arguments.rounds)
 
 
 def flat_text(task: LanguageModeling, split: Split) -> np.ndarray:

@@ -9,7 +9,6 @@ first step, and logs every step as it does by default. It runs twice: with the o
 on a CPU, and with ours. Each batch of ours is made when it is due. Without a checkout a textbook loop stands in for theirs.
 """
 
-import argparse
 import contextlib
 import copy
 import importlib.util
@@ -30,16 +29,14 @@ from torch import Tensor, nn
 
 from tests.benchmarks.loops import (
     Race,
-    budgeted,
     cross_entropy_everywhere,
     everywhere,
     flat_text,
     our_optimizer,
-    ours,
     stand_in,
-    training_run,
+    text_parser,
+    text_race,
 )
-from workflow.planfile import SCALES
 from workflow.runs import TrainingRun
 
 CLONE = "git clone https://github.com/karpathy/nanoGPT, and give its folder as --nanogpt"
@@ -48,39 +45,25 @@ Configure = Callable[..., torch.optim.Optimizer]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = text_parser(__doc__)
     parser.add_argument("--nanogpt", type=Path, help="a checkout of karpathy/nanoGPT")
-    parser.add_argument("--scale", choices=SCALES, default="quick")
-    parser.add_argument("--mixer", default="attention")
-    parser.add_argument("--steps", type=int, default=10, help="of each loop in a round")
-    parser.add_argument("--rounds", type=int, default=10)
     arguments = parser.parse_args()
     if arguments.nanogpt and not (arguments.nanogpt / "train.py").exists():
         parser.error(f"{arguments.nanogpt} is no checkout of nanoGPT: {CLONE}")
     warnings.filterwarnings("ignore", category=FutureWarning)  # of their GradScaler
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    run = training_run("language-modeling", scale=arguments.scale, mixer=arguments.mixer)
-    run = budgeted(run, steps=arguments.steps, rounds=arguments.rounds)
-    network = run.network.build(run.task.vocabulary_size)
-    print(f"{arguments.mixer}, batch {run.optimizer.batch_size}, length {run.task.length}")
-
-    def race(peer: str) -> Race:
-        contenders = {"ours": ours(copy.deepcopy(network), run)}
-        return Race(contenders, peer=peer, steps=arguments.steps, rounds=arguments.rounds)
-
+    race = text_race(arguments)
     if not arguments.nanogpt:
-        alone = race("textbook loop")
-        stand_in(everywhere(copy.deepcopy(network), run), alone)
+        alone = race.against("textbook loop")
+        stand_in(everywhere(copy.deepcopy(race.network), race.run), alone)
         print(f"{alone.table()}\nto race nanoGPT: {CLONE}")
         return
     optimizers: dict[str, Configure] = {
         "nanoGPT": their_optimizer(arguments.nanogpt),
-        "nanoGPT, our optimizer": lambda model, *_: our_optimizer(model.network, run),
+        "nanoGPT, our optimizer": lambda model, *_: our_optimizer(model.network, race.run),
     }
     for name, configure in optimizers.items():
-        against = race(name)
-        train(copy.deepcopy(network), run, against, configure=configure, checkout=arguments.nanogpt)
+        against = race.against(name)
+        train(copy.deepcopy(race.network), race.run, against, configure=configure, checkout=arguments.nanogpt)
         print(against.table())
 
 

@@ -1,18 +1,14 @@
 """Our training loop against the Trainer of transformers, on the bytes of the language modelling experiment, in turn.
 
-    pip install accelerate
     python -m tests.benchmarks.trainer_loop --mixer attention
 
 Theirs is `Trainer.train` on our network, batch size, length, clipping, warm-up and cosine, and on windows of the
 experiment's training text through its own sampler and collator. It reports to nobody, saves nothing, evaluates nothing and
 draws no bar. It runs twice: with its own choice of AdamW, and with our optimizer. Each batch of ours is made when it is due.
-Without accelerate a textbook loop stands in for it.
 """
 
-import argparse
 import contextlib
 import copy
-import importlib.util
 import io
 import logging
 import tempfile
@@ -23,18 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from tests.benchmarks.loops import (
-    Race,
-    budgeted,
-    cross_entropy_everywhere,
-    everywhere,
-    flat_text,
-    our_optimizer,
-    ours,
-    stand_in,
-    training_run,
-)
-from workflow.planfile import SCALES
+from tests.benchmarks.loops import Race, cross_entropy_everywhere, flat_text, our_optimizer, text_parser, text_race
 from workflow.runs import TrainingRun
 
 
@@ -65,31 +50,10 @@ class Lossy(nn.Module):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--scale", choices=SCALES, default="quick")
-    parser.add_argument("--mixer", default="attention")
-    parser.add_argument("--steps", type=int, default=10, help="of each loop in a round")
-    parser.add_argument("--rounds", type=int, default=10)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    run = training_run("language-modeling", scale=arguments.scale, mixer=arguments.mixer)
-    run = budgeted(run, steps=arguments.steps, rounds=arguments.rounds)
-    network = run.network.build(run.task.vocabulary_size)
-    print(f"{arguments.mixer}, batch {run.optimizer.batch_size}, length {run.task.length}")
-
-    def race(peer: str) -> Race:
-        contenders = {"ours": ours(copy.deepcopy(network), run)}
-        return Race(contenders, peer=peer, steps=arguments.steps, rounds=arguments.rounds)
-
-    if importlib.util.find_spec("accelerate") is None:
-        alone = race("textbook loop")
-        stand_in(everywhere(copy.deepcopy(network), run), alone)
-        print(f"{alone.table()}\nto race the Trainer of transformers: pip install accelerate")
-        return
+    race = text_race(text_parser(__doc__).parse_args())
     for name, shared in (("transformers Trainer", False), ("transformers Trainer, our optimizer", True)):
-        against, model = race(name), Lossy(copy.deepcopy(network))
-        train(model, run, against, optimizer=our_optimizer(model.network, run) if shared else None)
+        against, model = race.against(name), Lossy(copy.deepcopy(race.network))
+        train(model, race.run, against, optimizer=our_optimizer(model.network, race.run) if shared else None)
         print(against.table())
 
 

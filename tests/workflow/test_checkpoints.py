@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow.checkpoints import Checkpoint
+from workflow.checkpoints import Checkpoint, read_shards
 
 CPU = torch.device("cpu")
 
@@ -87,4 +87,17 @@ def test_the_manifest_counts_how_often_a_run_was_continued(tmp_path):
         checkpoint.load(times, CPU)
         checkpoint.save(times + 1, {}, company=["a"])
         manifest = json.loads((tmp_path / f"{times + 1:08}" / "manifest.json").read_text(encoding="utf-8"))
-        assert manifest["resumed"] == times
+        assert manifest["continuation"] == times + 1
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_shards_go_along_to_the_run_that_goes_on_from_them(tmp_path):
+    first, second = Checkpoint(tmp_path / "first"), Checkpoint(tmp_path / "second")
+    first.save(3, {"shards": {"w": torch.arange(6.0)}, "since": 2}, company=["first"])
+    second.inherit(first, 3, CPU, company=["second"])
+    first.remove()
+    (step,) = second.steps()
+    content, found = second.load(step, CPU), {"w": torch.zeros(6)}
+    read_shards(content["shards"], into=found)
+    assert (content["since"], found["w"].tolist()) == (2, [0, 1, 2, 3, 4, 5])
+    assert second.resumed == 0

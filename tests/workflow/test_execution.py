@@ -96,6 +96,7 @@ def test_a_later_rung_goes_on_where_the_one_before_left_and_comes_to_the_same_bi
     first = [run_of({"optimizer.learning_rate": rate, "optimizer.until": 6}) for rate in rates]
     paths = folders(tmp_path, first)
     served(paths, policy=policy)
+    assert all((path / "checkpoints").exists() for path in paths)
     selected = [{"best_of": [path.name for path in paths], "place": place} for place in (0, 1)]
     later = [
         folder_of(tmp_path / f"later-{index}", run_of({"optimizer.learning_rate": rate}))
@@ -107,6 +108,8 @@ def test_a_later_rung_goes_on_where_the_one_before_left_and_comes_to_the_same_bi
         monkeypatch.setattr(program, "step", lambda self, at, step=step: taken.append(at) or step(self, at))
     served(later, policy=policy)
     assert min(taken) == 6
+    assert [result.provenance.resumed for result in results(later)] == [0, 0]  # nothing was cut
+    assert not any((path / "checkpoints").exists() for path in paths)  # which nobody goes on from any more
     monkeypatch.setattr("workflow.training.cohort.selected_trial", lambda run, *, runs: None)
     whole = [
         folder_of(tmp_path / f"whole-{path.name}", result.run)

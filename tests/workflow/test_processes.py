@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.models.rows import settings
+from tests.models.rows import ARCHITECTURES, settings
 from tests.workflow.test_training import ROOT, Cut, folder_of, run_of, served, train_it
 from workflow.checkpoints import Checkpoint
 from workflow.results import read_result
@@ -24,9 +24,18 @@ LONG = {
     "optimizer.batch_size": 8,
     "evaluation.every_steps": 4,
 }
+
+
+def native(name, *, tied):
+    mixer = ARCHITECTURES[name].model_dump(mode="json")
+    return {"network": {"block": "native", "width": 16, "depth": 2, "tied": tied, "mixer": mixer}}
+
+
 CASES = {
     "attention": {"network.mixer": settings("attention", {})},
     "mlstm": {},
+    "a native network, tied": native("llama", tied=True),
+    "a native network, mixed": native("xlstm-mixed", tied=False),
     "in parts": {"execution.micro_batch": 2},
     "recomputed": {"execution.recompute": True},
     "scored in pieces": {"evaluation.piece": 5},
@@ -71,9 +80,13 @@ def rows_of(folder):
 
 
 def assert_equal_but_for_rounding(folder, other, *, relative=ROUNDING):
+    """A hit is a hit or none: where losses are known to `relative` only, two of a split's may have become the other."""
     rows, others = rows_of(folder), rows_of(other)
     assert [(row.name, row.at) for row in rows] == [(row.name, row.at) for row in others]
-    assert [row.value for row in rows] == pytest.approx([row.value for row in others], rel=relative)
+    hits = 2 / min(row.value for row in rows if row.name == "labels") if relative > ROUNDING else 0.0
+    for row, expected in zip(rows, others, strict=True):
+        allowed = hits if row.name == "accuracy" else 0.0
+        assert row.value == pytest.approx(expected.value, rel=relative, abs=allowed), (row.name, row.at)
 
 
 @pytest.fixture(scope="module")

@@ -36,12 +36,12 @@ def leave(runs: Path, name: str, rate, *, seed=0, loss=1.0, steps=None, status="
     scores = [("loss", 9.0, "validation"), ("accuracy", 0.4, "validation")]
     scores += [("loss", loss, "validation"), ("accuracy", reached, "validation")]
     scores += [("loss", test, "test"), ("accuracy", 1.0 - test, "test")]
-    rows = [Measurement(name="steps", value=steps or 4, unit="step")]
-    if not isinstance(rate, dict):
-        rows.append(Measurement(name="learning_rate", value=rate, unit="1"))
-    rows += [Measurement(name=what, value=value, unit="1", at={"split": split}) for what, value, split in scores]
-    measured = tuple(rows) if status == "finished" else ()
-    result = Result(id=name, run=run, status=status, measurements=measured, provenance=MADE)
+    trained_at = best(runs, rate["best_of"], place=rate["place"]) if isinstance(rate, dict) else rate
+    rows = [Measurement(name="learning_rate", value=trained_at, unit="1")]
+    if status == "finished":
+        rows.append(Measurement(name="steps", value=steps or 4, unit="step"))
+        rows += [Measurement(name=what, value=value, unit="1", at={"split": split}) for what, value, split in scores]
+    result = Result(id=name, run=run, status=status, measurements=tuple(rows), provenance=MADE)
     write(runs / name / "result.json", result.model_dump_json())
     return name
 
@@ -149,7 +149,7 @@ def test_the_last_rung_chooses_among_the_rates_that_got_there(tmp_path):
     assert [best(tmp_path, second, place=place) for place in range(2)] == [0.001, 0.01]
 
 
-def test_a_trial_that_told_no_rate_is_still_known_by_its_place(tmp_path):
+def test_a_trial_that_ran_out_of_memory_leaves_its_rate_the_worst_of_the_rung(tmp_path):
     first, second = rungs(tmp_path)
     leave(tmp_path, second[2], {"best_of": first, "place": 1}, status="out_of_memory")
     assert [best(tmp_path, second, place=place) for place in range(2)] == [0.01, 0.001]

@@ -1,16 +1,19 @@
 """The runs of a cohort, in companies that are each trained by one program."""
 
+import gc
 import sys
 import time
 from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
+import torch
+
 from models.mixer import UnsupportedKernel
 from workflow.checkpoints import Checkpoint
 from workflow.isolation import attempt, lacks_memory
 from workflow.processes import processes
-from workflow.results import Outcome
+from workflow.results import Measurement, Outcome
 from workflow.runs import Selected, TrainingRun
 from workflow.selection import selected_rate, selected_trial
 from workflow.serving import Desk, Ended, read_run
@@ -111,7 +114,7 @@ def _inherited(desks: list[Desk]) -> int:
         return 0
     (step,) = steps
     for desk, checkpoint in zip(desks, past, strict=True):
-        desk.checkpoint.save(step, checkpoint.load(step, desk.device), company=names)
+        desk.checkpoint.inherit(checkpoint, step, desk.device, company=names)
     return step
 
 
@@ -121,7 +124,8 @@ def _alone(company: Company) -> Ended:
     answer = attempt(partial(_trained_alone, desk, company.step))
     if answer.status == "unsupported":
         raise UnsupportedKernel(answer.detail)
-    outcome = answer.value if answer.status == "finished" else Outcome(answer.status, answer.detail, ())
+    rate = Measurement(name="learning_rate", value=_rate(desk), unit="1")
+    outcome = answer.value if answer.status == "finished" else Outcome(answer.status, answer.detail, (rate,))
     return Ended(desk, outcome, time.monotonic() - started, 1)
 
 
@@ -145,9 +149,18 @@ def _stacked(company: Company) -> Iterator[Ended]:
     except (MemoryError, RuntimeError) as error:
         if not lacks_memory(error):
             raise
+    if waiting:
+        _release(company.desks[0].device)
     for name, desk in waiting.items():
         steps = desk.checkpoint.steps()
         yield _alone(Company([name], [desk], steps[0] if steps else 0))
+
+
+def _release(device: torch.device) -> None:
+    """Lets go of what a program that failed has left."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def _trained_together(company: Company) -> Iterator[tuple[str, Outcome]]:
