@@ -110,7 +110,7 @@ class SyntheticTask(TokenTask):
             kept.append(Batch(batch.tokens_BT[rows], batch.targets_BT[rows]))
             missing -= len(rows)
             if not missing:
-                return Batch(*(torch.cat(tensors) for tensors in zip(*kept, strict=True)))
+                return kept[0] if len(kept) == 1 else Batch(*map(torch.cat, zip(*kept, strict=True)))
         raise ValueError(
             f"{self.name} is so small here that none of its examples is of the {split} split: raise its length"
         )

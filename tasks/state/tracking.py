@@ -85,8 +85,9 @@ class StateTracking(SyntheticTask):
         length_B1 = self.minimum_length + integers(rng, choices, (size, 1))
         elements_BT = integers(rng, self.padding, (size, self.maximum_length))
         position_T = np.arange(self.maximum_length)
-        labelled_BT = position_T < length_B1 if self.labels == "dense" else position_T == length_B1 - 1
-        tokens_BT = np.where(position_T < length_B1, elements_BT, self.padding)
+        inside_BT = position_T < length_B1
+        labelled_BT = inside_BT if self.labels == "dense" else position_T == length_B1 - 1
+        tokens_BT = np.where(inside_BT, elements_BT, self.padding)
         targets_BT = np.where(labelled_BT, prefix_products(elements_BT, self._group), IGNORE)
         return Batch(torch.from_numpy(tokens_BT), torch.from_numpy(targets_BT))
 

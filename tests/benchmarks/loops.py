@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
+from unittest import mock
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from tasks.draws import Split
 from tasks.language.modeling import LanguageModeling
 from tasks.language.tokens import read_tokens
 from tasks.task import IGNORE
+from workflow import batches
 from workflow.planfile import SCALES
 from workflow.plans import plan
 from workflow.runs import TrainingRun
@@ -158,9 +160,14 @@ def our_optimizer(network: nn.Module, run: TrainingRun) -> torch.optim.Optimizer
 
 
 def ours(network: nn.Module, run: TrainingRun) -> Step:
-    """Returns our loop on any network that has `features` and a `head`."""
+    """Returns our loop on any network that has `features` and a `head`; a round makes the batches of its own steps."""
     program = Alone(run, network, learning_rate=run.optimizer.learning_rate)
-    return lambda number: program.step(number)[0]
+
+    def step(number: int) -> Tensor:
+        with mock.patch.object(batches, "TOGETHER", 1):
+            return program.step(number)[0]
+
+    return step
 
 
 def everywhere(network: nn.Module, run: TrainingRun) -> Step:

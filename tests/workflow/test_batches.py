@@ -1,7 +1,11 @@
 """What is drawn once for all runs of a cohort, and what anew."""
 
+import pytest
+import torch
+
 from tasks.memory.recall import Recall
-from workflow.batches import _Kept, batch_of
+from workflow import batches
+from workflow.batches import Supply, _Kept, batch_of, prepared
 
 TASK = Recall(name="recall", length=16, vocabulary=32, pairs=2, fillers=1, power=0.01)
 BYTES = sum(x.nbytes for x in TASK.batch("test", 0, 4))
@@ -32,3 +36,13 @@ def test_a_batch_that_is_too_large_is_drawn_and_not_kept():
     once, again = (kept.batch(TASK, "test", 0, 4) for _ in range(2))
     assert once is not again
     assert once.tokens_BT.equal(again.tokens_BT)
+
+
+@pytest.mark.parametrize("room", [0, 10_000, 2**22])
+def test_a_step_has_its_own_batch_however_many_are_made_at_once(monkeypatch, room):
+    monkeypatch.setattr(batches, "_TOGETHER_BYTES", room)
+    supply = Supply(TASK, seed=5, size=4, micro_batch=None, device=torch.device("cpu"))
+    for step in (0, 1, 2, 31, 32, 33, 7):  # a run may be continued anywhere
+        (part,) = supply.at(step).parts
+        expected = prepared(TASK.batch("train", 5 << 32 | step, 4))
+        assert all(mine.equal(theirs) for mine, theirs in zip(part, expected, strict=True))
