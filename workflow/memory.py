@@ -1,6 +1,7 @@
 """How much memory a process needs."""
 
 import ctypes
+import gc
 import resource
 import sys
 from pathlib import Path
@@ -27,14 +28,20 @@ def peak_bytes(device: torch.device) -> int:
 
 def forget_peak(device: torch.device) -> None:
     """Starts the peak anew at the memory held now. Off Linux a process's peak cannot be forgotten, and what led here counts."""
+    release(device)
     if device.type == "cuda":
-        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     elif _CLEAR.exists():
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "malloc_trim"):
-            libc.malloc_trim(0)  # or freed memory that glibc keeps would count as held
         _CLEAR.write_text("5", encoding="ascii")  # proc(5): resets the peak resident set size
+
+
+def release(device: torch.device) -> None:
+    """Gives back what is held for later but by nobody now: by torch's allocator on CUDA, by glibc on a CPU."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def _resident(field: str) -> int:

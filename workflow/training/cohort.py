@@ -1,17 +1,15 @@
 """The runs of a cohort, in companies that are each trained by one program."""
 
-import gc
 import sys
 import time
 from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-import torch
-
 from models.mixer import UnsupportedKernel
 from workflow.checkpoints import Checkpoint
 from workflow.isolation import attempt, lacks_memory
+from workflow.memory import release
 from workflow.processes import processes
 from workflow.results import Measurement, Outcome
 from workflow.runs import Selected, TrainingRun
@@ -150,17 +148,10 @@ def _stacked(company: Company) -> Iterator[Ended]:
         if not lacks_memory(error):
             raise
     if waiting:
-        _release(company.desks[0].device)
+        release(company.desks[0].device)
     for name, desk in waiting.items():
         steps = desk.checkpoint.steps()
         yield _alone(Company([name], [desk], steps[0] if steps else 0))
-
-
-def _release(device: torch.device) -> None:
-    """Lets go of what a program that failed has left."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
 
 
 def _trained_together(company: Company) -> Iterator[tuple[str, Outcome]]:
