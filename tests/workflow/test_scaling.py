@@ -1,0 +1,487 @@
+"""Exponents, crossings and what is said of them: true to a planted truth, and silent where the data are."""
+
+import itertools
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib import rc_context
+
+import workflow.scaling.__main__ as command
+from tests.workflow.test_figures import COST, tables_of
+from workflow import plans
+from workflow.panels import house_style
+from workflow.scaling.crossings import crossings, resampled, with_intervals
+from workflow.scaling.drawn import ROOFLINE, drawings
+from workflow.scaling.exponents import Exponent, bend, beyond_floor, exponent, verdict
+from workflow.scaling.laws import BENT, NOT_EVALUABLE, NOT_IDENTIFIED, NOT_TRIED, law, laws
+from workflow.scaling.lines import Line, lines, samples
+from workflow.scaling.pairs import TIE, crossovers
+from workflow.scaling.told import sentences
+from workflow.styles import DASH
+from workflow.tables import cost_tables, latex, markdown
+
+LENGTHS = 64 * 2.0 ** np.arange(7)
+LONG = 512 * 2.0 ** np.arange(8)
+NOISE = 0.05
+
+
+def noisy(values: np.ndarray, rng: np.random.Generator, *, spread: float = NOISE) -> np.ndarray:
+    return values * np.exp(spread * rng.standard_normal(values.shape))
+
+
+def test_the_interval_of_an_exponent_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    for power in (0.0, 1.0, 2.0):
+        found = [exponent(LENGTHS, noisy(3e-6 * LENGTHS**power, rng)) for _ in range(400)]
+        assert 0.90 <= np.mean([each.low <= power <= each.high for each in found]) <= 0.99
+
+
+def test_the_interval_beyond_a_floor_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    for floor, power in ((500.0, 1.0), (3e5, 2.0)):
+        fits = [beyond_floor(LENGTHS, noisy(floor + LENGTHS**power, rng, spread=0.02)) for _ in range(100)]
+        assert all(fit.told_apart for fit in fits)
+        assert 0.90 <= np.mean([fit.exponent.low <= power <= fit.exponent.high for fit in fits]) <= 0.99
+
+
+def test_a_power_law_is_seldom_said_to_bend_or_to_have_a_floor():
+    rng = np.random.default_rng(2)
+    values = [noisy(LENGTHS, rng) for _ in range(100)]
+    assert np.mean([bend(LENGTHS, each).matters for each in values]) <= 0.05
+    assert np.mean([beyond_floor(LENGTHS, each).told_apart for each in values]) <= 0.08
+
+
+def test_a_line_over_a_floor_is_no_power_law_but_linear_beyond_it():
+    found = law(LONG, noisy(2e9 + 1e6 * LONG, np.random.default_rng(3), spread=0.002))
+    assert found["exponent"] < 0.8
+    assert found["verdict"] == BENT
+    assert found["beyond_verdict"] == "linear"
+    assert found["floor"] == pytest.approx(2e9, rel=0.02)
+
+
+def test_a_square_over_a_floor_is_quadratic_beyond_it():
+    found = law(LONG, noisy(2e9 + 30 * LONG**2, np.random.default_rng(4), spread=0.002))
+    assert (found["verdict"], found["beyond_verdict"]) == (BENT, "quadratic")
+    assert found["beyond_exponent"] == pytest.approx(2, abs=0.02)
+
+
+@pytest.mark.parametrize("floor", [0.0, 1e8])
+def test_a_sum_of_linear_and_quadratic_passes_as_no_power_law(floor):
+    found = law(LONG, noisy(floor + 1e6 * LONG + 60 * LONG**2, np.random.default_rng(5), spread=0.002))
+    assert found["verdict"] == BENT
+    assert found["beyond_verdict"] in (BENT, NOT_IDENTIFIED)
+    assert found["first_exponent"] < found["exponent"] < found["last_exponent"]
+
+
+def test_where_there_is_no_floor_none_is_told():
+    found = law(LONG, noisy(1e6 * LONG, np.random.default_rng(6), spread=0.002))
+    assert (found["verdict"], found["beyond_verdict"]) == ("linear", NOT_IDENTIFIED)
+    assert "floor" not in found
+
+
+def test_a_bend_that_is_sure_but_small_does_not_matter():
+    x = np.log(LENGTHS / LENGTHS[0])
+    found = bend(LENGTHS, np.exp(x + 0.02 * x**2))
+    assert found.p < 1e-6
+    assert found.change == pytest.approx(2 * 0.02 * x[-1])
+    assert not found.matters
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-0.05, 0.05, "constant"),
+        (0.91, 1.09, "linear"),
+        (1.95, 2.05, "quadratic"),
+        (0.2, 0.8, "between constant and linear"),
+        (1.2, 1.8, "between linear and quadratic"),
+        (-0.4, -0.2, "falling"),
+        (2.2, 2.4, "more than quadratic"),
+        (0.85, 1.05, "inconclusive"),
+        (-1.0, 3.0, "inconclusive"),
+    ],
+)
+def test_verdicts_follow_the_interval(low, high, said):
+    assert verdict(Exponent((low + high) / 2, low, high)) == said
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(0.1, 10), min_size=7, max_size=7), st.sampled_from([0.001, 0.5, 2.0**20]))
+def test_the_unit_of_a_cost_changes_no_exponent(factors, unit):
+    values = np.array(factors) * LENGTHS
+    one, other = exponent(LENGTHS, values), exponent(LENGTHS, unit * values)
+    assert one == pytest.approx(other, rel=1e-6, abs=1e-6)
+    assert bend(LENGTHS, values).change == pytest.approx(bend(LENGTHS, unit * values).change, abs=1e-6)
+    assert bend(LENGTHS, values).matters == bend(LENGTHS, unit * values).matters
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from([0.5, 0.8, 1.0, 1.25, 3.0]), min_size=7, max_size=7),
+    st.sampled_from([0.001, 4.0]),
+)
+def test_the_unit_of_time_and_the_order_of_the_pair_change_no_crossing(ratios, unit):
+    first, second = LENGTHS, LENGTHS * np.array(ratios)
+    found = crossings(LENGTHS, first, second)
+    swapped = crossings(LENGTHS, unit * second, unit * first)
+    assert [place for place, _ in swapped] == pytest.approx([place for place, _ in found])
+    assert [lead for _, lead in swapped] == [not lead for _, lead in found]
+    order = [ratio for ratio in ratios if ratio != 1]
+    assert len(found) == sum((one > 1) != (other > 1) for one, other in itertools.pairwise(order))
+
+
+def test_a_tie_is_a_crossing_only_where_the_order_changes_over_it():
+    first = np.ones(5)
+    lengths = LENGTHS[:5]
+    assert crossings(lengths, first, np.array([2.0, 2.0, 1.0, 2.0, 2.0])) == []
+    assert crossings(lengths, first, np.array([1.0, 1.0, 2.0, 2.0, 2.0])) == []
+    assert crossings(lengths, first, first) == []
+    ((place, leads),) = crossings(lengths, first, np.array([2.0, 2.0, 1.0, 0.5, 0.5]))
+    assert place == pytest.approx(lengths[2])
+    assert leads
+
+
+def drawn(
+    values: np.ndarray, rng: np.random.Generator, *, rounds: int, each: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    turn = np.repeat(np.arange(float(rounds)), each)
+    return [(turn, value * np.exp(NOISE * rng.standard_normal(len(turn)))) for value in values]
+
+
+@pytest.mark.parametrize(("rounds", "each"), [(1, 15), (3, 5)])
+def test_a_crossing_lies_within_its_interval_as_often_as_it_says(rounds, each):
+    rng, truth, seeds, hits = np.random.default_rng(7), 700.0, LENGTHS.astype(int).tolist(), []
+    for _ in range(60):
+        one, other = (drawn((LENGTHS / truth) ** power, rng, rounds=rounds, each=each) for power in (1.0, 0.5))
+        medians = [np.array([np.median(seconds) for _, seconds in taken]) for taken in (one, other)]
+        again = [resampled(taken, key=key, seeds=seeds) for key, taken in enumerate((one, other))]
+        (found,), none = with_intervals(crossings(LENGTHS, *medians), LENGTHS, *again)
+        hits.append(found.low <= truth <= found.high)
+        assert (found.share, none, found.first_leads) == (1, 0, True)
+    assert np.mean(hits) >= 0.9
+
+
+def test_what_differs_between_rounds_widens_an_interval():
+    turn = np.repeat(np.arange(3.0), 100)
+    seconds = np.exp(0.2 * turn + 0.2 * np.random.default_rng(9).standard_normal(300))
+    spread = [
+        np.ptp(np.quantile(resampled([(rounds, seconds)], key=0, seeds=[64]), [0.025, 0.975]))
+        for rounds in (turn, np.zeros(300))
+    ]
+    assert spread[0] > 3 * spread[1]
+
+
+def test_a_crossing_that_some_resamples_lack_says_how_many_have_it():
+    rng, seeds = np.random.default_rng(8), LENGTHS.astype(int).tolist()
+    one = drawn(np.ones(7), rng, rounds=1, each=9)
+    other = drawn(np.where(LENGTHS > 300, 0.99, 1.3), rng, rounds=1, each=9)
+    other[3:] = [(turn, np.array([0.99, 1.02, 0.98, 1.0, 0.97, 1.03, 0.96, 1.01, 0.95])) for turn, _ in other[3:]]
+    medians = [np.array([np.median(seconds) for _, seconds in taken]) for taken in (one, other)]
+    again = [resampled(taken, key=key, seeds=seeds) for key, taken in enumerate((one, other))]
+    found, none = with_intervals(crossings(LENGTHS, *medians), LENGTHS, *again)
+    assert found
+    assert any(each.share < 0.95 for each in found)
+    assert 0 <= none < 0.5
+
+
+def test_a_crossing_of_the_other_direction_is_another_crossing():
+    found = [(100.0, True), (150.0, False)]
+    again = np.tile(np.where(LENGTHS > 140, 2.0, 0.5), (4, 1))
+    up, down = with_intervals(found, LENGTHS, again, np.ones((4, 7)))[0]
+    assert (up.share, down.share) == (1, 0)
+    assert up.low == up.high == pytest.approx(128 * 2**0.5)
+    assert np.isnan(down.low)
+
+
+SWEEP = COST.replace("length: [16, 32, 64]", "length: [16, 32, 64, 128, 256, 512, 1024]")
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    plan = plans.plan_of(SWEEP, experiment="cost", scale="quick")
+    lost = {p.id: "out_of_memory" for p in plan.runs if _is(p, "attention", "train_step", at_least=512)}
+    return tables_of(plan, tmp_path_factory.mktemp("swept"), ended=lost)
+
+
+def _is(planned, mixer: str, phase: str, *, at_least: int) -> bool:
+    run = planned.run
+    return run.network.mixer.name == mixer and run.phase == phase and run.length >= at_least
+
+
+@pytest.fixture(scope="module")
+def found(swept):
+    _, estimated, measured = swept
+    mine = lines(estimated)
+    return laws(mine), crossovers(mine, samples(measured))
+
+
+def of(table: pd.DataFrame, panel: str, line: str, name: str) -> pd.Series:
+    (row,) = table[(table["panel"] == panel) & (table["line"] == line) & (table["name"] == name)].to_dict("records")
+    return pd.Series(row)
+
+
+def test_every_line_has_a_law_of_time_memory_and_in_decoding_state(found):
+    scaling, _ = found
+    assert scaling.groupby(["panel", "name"], sort=False).size().to_dict() == {
+        ("training step", "seconds"): 2,
+        ("training step", "peak_bytes"): 2,
+        ("decode", "seconds"): 2,
+        ("decode", "peak_bytes"): 2,
+        ("decode", "state_bytes"): 2,
+    }
+    assert of(scaling, "training step", "LSTM", "seconds")["verdict"] == "linear"
+
+
+def test_memory_is_told_beyond_the_measured_floor(found):
+    row = of(found[0], "training step", "LSTM", "peak_bytes")  # 2^20 bytes stay, 4096 bytes a token do not
+    assert row["exponent"] == pytest.approx(1)
+    assert row["verdict"] == "linear"
+
+
+def test_states_are_told_by_exact_arithmetic(found):
+    scaling, _ = found
+    cache, cell = (of(scaling, "decode", line, "state_bytes") for line in ("Attention", "LSTM"))
+    assert (cache["verdict"], cache["exponent"], cell["verdict"], cell["exponent"]) == ("linear", 1, "constant", 0)
+    assert cache["per_token"] == 2 * 16 * 4  # a key and a value of width 16 in float32
+    assert cell["per_token"] == 0
+    assert np.isnan([cache["low"], cell["high"]]).all()
+    assert set(scaling.loc[scaling["name"] == "state_bytes", "interval"]) == {"none, a count"}
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ([5, 5, 5], "constant"),
+        ([64, 128, 256], "linear"),
+        ([64, 128, 128], BENT),
+        ([64, 128, 257], BENT),
+        ([5, 5], NOT_EVALUABLE),
+    ],
+)
+def test_a_count_that_is_off_by_one_is_not_linear(swept, counts, said):
+    points = pd.DataFrame({"length": [64, 128, 256][: len(counts)], "status": "finished", "state_bytes": counts})
+    line = lines(swept[1])[-1]
+    changed = line._replace(points=points.reindex(columns=line.points.columns).fillna({"seconds": 1.0}))
+    assert of(laws([changed]), line.panel, line.label, "state_bytes")["verdict"] == said
+
+
+def test_the_longest_length_is_told_with_what_ended_it(found):
+    lost, kept = (of(found[0], "training step", line, "seconds") for line in ("Attention", "LSTM"))
+    assert (lost["longest"], lost["ended"], lost["ended_at"]) == (256, "out_of_memory", 512)
+    assert (kept["longest"], kept["ended"]) == (1024, NOT_TRIED)
+    assert (lost["verdict"], lost["reason"]) == (NOT_EVALUABLE, "5 lengths finished, and an exponent needs 6")
+
+
+def edited(line: Line, **columns) -> Line:
+    return line._replace(points=line.points.assign(**columns))
+
+
+def test_what_is_missing_is_named(swept):
+    line = next(line for line in lines(swept[1]) if line.label == "LSTM" and line.panel == "training step")
+    points = line.points
+    narrow = line._replace(points=points.assign(length=[16, 17, 18, 19, 20, 21, 22]))
+    hole = edited(
+        line,
+        seconds=points["seconds"].mask(points["length"] == 64),
+        status=["finished"] * 2 + ["timed_out"] + ["finished"] * 4,
+    )
+    below = edited(line, peak_bytes=points["static_bytes"])
+    never = edited(line, seconds=np.nan, status="unsupported")
+    reasons = [
+        of(laws([each]), line.panel, "LSTM", name)["reason"]
+        for each, name in ((narrow, "seconds"), (hole, "seconds"), (below, "peak_bytes"), (never, "seconds"))
+    ]
+    assert "span a factor of 1.375" in reasons[0]
+    assert reasons[1] == "lengths within the range did not finish: 64 (timed out)"
+    assert reasons[2] == "7 of 7 lengths need no more than what stays between calls"
+    assert reasons[3].startswith("0 lengths finished")
+    assert of(laws([never]), line.panel, "LSTM", "seconds")["ended"] == "unsupported"
+
+
+def test_an_experiment_of_which_nothing_finished_says_so(tmp_path):
+    plan = plans.plan_of(SWEEP, experiment="cost", scale="quick")
+    _, estimated, measured = tables_of(plan, tmp_path, ended={p.id: "unsupported" for p in plan.runs})
+    mine = lines(estimated)
+    scaling, crossed = laws(mine), crossovers(mine, samples(measured))
+    assert set(scaling["verdict"]) == {NOT_EVALUABLE}
+    assert crossed.empty
+    told = sentences(scaling, crossed)
+    assert all(
+        "Longest length that finished: none for all, which cannot be run there at 16." in each.items for each in told
+    )
+
+
+def test_pairs_cross_where_their_lines_do(swept, found):
+    timed = found[1][found[1]["name"] == "seconds"]
+    assert set(timed["panel"]) == {"training step", "decode"}
+    one, other = (line for line in lines(swept[1]) if line.panel == "decode")
+    both = one.points.merge(other.points, on="length")
+    expected = crossings(both["length"].to_numpy(), both["seconds_x"].to_numpy(), both["seconds_y"].to_numpy())
+    mine = timed[timed["panel"] == "decode"]
+    assert mine["crossing"].dropna().tolist() == [place for place, _ in expected]
+    assert (mine["lengths"] == 7).all()
+    within = mine.dropna(subset="low")
+    assert (within["low"] <= within["high"]).all()
+    assert timed[timed["panel"] == "training step"]["longest"].tolist() == [256]  # of what both finished
+
+
+def planted(swept, first: np.ndarray, second: np.ndarray, *, swap: bool) -> pd.DataFrame:
+    """Returns the crossovers of decoding where Attention and LSTM take just so long, every time."""
+    pair = [line for line in lines(swept[1]) if line.panel == "decode"]
+    pair = [edited(line, seconds=times) for line, times in zip(pair, (first, second), strict=True)]
+    taken = {
+        (line.key, float(row.length)): (np.zeros(5), np.full(5, row.seconds))
+        for line in pair
+        for row in line.points.itertuples()
+    }
+    return crossovers(pair[::-1] if swap else pair, taken)
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_who_leads_and_by_how_much_does_not_depend_on_the_order_of_the_pair(swept, swap):
+    scaling, steps = laws(lines(swept[1])), np.arange(7.0)
+    crossed = planted(swept, np.exp(steps), np.full(7, np.exp(2.5)), swap=swap)
+    row = crossed[crossed["name"] == "seconds"].iloc[0]
+    assert row["crossing"] == row["low"] == row["high"] == pytest.approx(16 * 2**2.5)
+    assert (row["less_before"], row["less_after"], row["share"]) == ("Attention", "LSTM", 1)
+    said = " ".join(item for each in sentences(scaling, crossed) for item in each.items)
+    assert "LSTM is slower up to 91 tokens (95 % 91 to 91) and faster beyond" in said
+    for factor, told in ((4.0, "slower"), (0.25, "faster")):
+        apart = planted(swept, np.ones(7), np.where(steps > 3, factor, factor**0.5), swap=swap)
+        assert apart.loc[apart["name"] == "seconds", "less_after"].item() == ("Attention" if factor > 1 else "LSTM")
+        said = " ".join(item for each in sentences(scaling, apart) for item in each.items)
+        assert f"LSTM is {told} throughout, by 2.00 to 4.00 times" in said
+
+
+def test_two_identical_lines_tie(swept):
+    _, estimated, measured = swept
+    one = next(line for line in lines(estimated) if line.panel == "decode")
+    table = crossovers([one, one], samples(measured))
+    assert set(table["less_before"]) == {TIE}
+    assert table["crossing"].isna().all()
+    assert (table[["ratio_low", "ratio_high"]] == 1).all().all()
+
+
+def test_a_million_tokens_in_other_batches_are_one_line(tmp_path):
+    text = SWEEP.replace("  batch: 1\n", "").replace(
+        "length: [16, 32, 64, 128, 256, 512, 1024]",
+        "length, batch: [[16, 64], [32, 32], [64, 16], [128, 8], [256, 4], [512, 2]]",
+    )
+    _, estimated, _ = tables_of(plans.plan_of(text, experiment="cost", scale="quick"), tmp_path)
+    mine = lines(estimated)
+    assert len(mine) == 4
+    assert {line.fields["tokens_per_call"] for line in mine} == {1024}
+    assert all(len(line.points) == 6 for line in mine)
+    assert {line.panel for line in mine} == {f"{phase}, 1,024 tokens a call" for phase in ("training step", "decode")}
+
+
+def test_lines_of_other_batches_are_not_compared(tmp_path):
+    text = SWEEP.replace("  batch: 1\n", "").replace("  phase:", "  batch: [1, 4]\n  phase:")
+    _, estimated, measured = tables_of(plans.plan_of(text, experiment="cost", scale="quick"), tmp_path)
+    mine = lines(estimated)
+    assert {line.panel for line in mine} == {
+        f"{phase}, batch {batch}" for phase in ("training step", "decode") for batch in (1, 4)
+    }
+    assert crossovers(mine, samples(measured)).groupby("panel")["line"].nunique().eq(1).all()
+
+
+def test_a_point_measured_twice_is_refused(swept):
+    estimated = pd.concat([swept[1], swept[1]])
+    with pytest.raises(ValueError, match="measured more than once at one length"):
+        lines(estimated)
+
+
+def test_the_command_leaves_the_same_files_again_whatever_the_order_of_rows(tmp_path, swept, monkeypatch):
+    _, estimated, measured = swept
+    left = []
+    for turn, seed in enumerate((0, 1)):
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        estimated.sample(frac=1, random_state=seed).to_csv(folder / "estimates.csv", index=False)
+        measured.sample(frac=1, random_state=seed).to_csv(folder / "measurements.csv", index=False)
+        files = [folder / f"{name}.csv" for name in ("estimates", "measurements", "scaling", "crossovers")]
+        monkeypatch.setattr(
+            sys, "argv", ["x", *map(str, files[:2]), "--scaling", str(files[2]), "--crossovers", str(files[3])]
+        )
+        command.main()
+        left.append([path.read_bytes() for path in files[2:]])
+    assert left[0] == left[1]
+
+
+def test_a_table_without_profiles_is_an_error_of_one_line(tmp_path, swept, monkeypatch):
+    swept[1].assign(kind="training").to_csv(tmp_path / "estimates.csv", index=False)
+    given = [tmp_path / "estimates.csv", "x.csv", "--scaling", "y.csv", "--crossovers", "z.csv"]
+    monkeypatch.setattr(sys, "argv", ["x", *map(str, given)])
+    with pytest.raises(SystemExit, match=r"error: .*estimates\.csv has no profiling run"):
+        command.main()
+
+
+def test_what_is_said_is_what_was_found(found):
+    said = {answer.lead: answer.items for answer in sentences(*found)}
+    assert list(said) == ["Training step.", "Decode."]
+    training, decoding = said.values()
+    linear = of(found[0], "training step", "LSTM", "seconds")
+    assert any(
+        item.startswith(f"Time over 16 to 1,024 tokens: linear for LSTM ({linear['exponent']:.2f}") for item in training
+    )
+    assert any("not evaluable for Attention (5 lengths finished, and an exponent needs 6)" in item for item in training)
+    assert training[-1] == (
+        "Longest length that finished: 256 tokens for Attention, which ran out of memory at 512; "
+        "1,024 tokens for LSTM, the longest tried."
+    )
+    assert not any("e-" in item or "e+" in item for item in [*training, *decoding])
+    assert any(item.startswith("Memory") and "linear for LSTM (1.000 ± 0.001)" in item for item in training)
+    assert any("constant for LSTM (exactly" in item and "128 B per token" in item for item in decoding)
+    assert any(item.startswith("Against Attention, in time: LSTM ") for item in decoding)
+
+
+def test_achieved_operations_stand_under_the_ceilings_measured_beside_them(swept):
+    drawing = drawings(swept[1])[ROOFLINE]
+    rows = drawing.data
+    assert (rows["flops_per_second"] * rows["seconds"]).to_numpy() == pytest.approx(rows["flops"].to_numpy())
+    assert (rows["flops_per_byte"] * rows["static_bytes"]).to_numpy() == pytest.approx(rows["flops"].to_numpy())
+    assert "(1e+11 to 1e+11 FLOP/s, 2e+10 to 2e+10 B/s)" in drawing.caption
+    with rc_context(house_style()):
+        axes = drawing.draw().axes
+    assert [ax.get_title() for ax in axes] == ["Training step", "Decode"]
+    x, y = axes[0].lines[-1].get_data()
+    assert y == pytest.approx(np.minimum(1e11, 2e10 * x))
+    without = swept[1][~swept[1]["name"].isin(["ceiling_flops", "ceiling_bytes"])]
+    assert ROOFLINE not in drawings(without)
+
+
+def test_bars_add_up_to_the_peak(swept):
+    estimated = swept[1]
+    peaks = estimated[(estimated["name"] == "peak_bytes") & (estimated["phase"] == "train_step")]
+    shares = {"parameter_bytes": 0.1, "gradient_bytes": 0.1, "optimizer_bytes": 0.2, "activation_bytes": 0.6}
+    parts = [peaks.assign(name=name, value=share * peaks["value"]) for name, share in shares.items()]
+    (drawing,) = [
+        each for name, each in drawings(pd.concat([estimated, *parts])).items() if name == "breakdown-training-step"
+    ]
+    assert drawing.data["state_bytes"].eq(0).all()  # a state is counted at every phase, and held in decoding
+    assert drawing.caption.startswith("Training step: what the peak memory is made of")
+    assert "parameters, gradients and optimizer; the rest" in drawing.caption
+    with rc_context(house_style()):
+        axes = drawing.draw().axes
+    assert [ax.get_title() for ax in axes] == ["Attention", "LSTM"]
+    heights = sum(bar.get_height() for bar in axes[1].patches if round(bar.get_x()) == 6)
+    tops = {round(bar.get_x()): bar.get_y() + bar.get_height() for bar in axes[1].patches}
+    mine = peaks[peaks["network.mixer.name"] == "lstm"].sort_values("length")["value"].to_numpy()
+    assert np.array([tops[place] for place in sorted(tops)]) / tops[6] == pytest.approx(mine / mine[-1])
+    assert tops[6] == pytest.approx(heights)
+    assert axes[1].get_xticklabels()[0].get_text() == "1k"
+
+
+def test_both_tables_have_a_row_per_law_and_per_crossing(found):
+    tables = cost_tables(*found)
+    assert [len(table.rows) for table in tables.values()] == [len(each) for each in found]
+    for table in tables.values():
+        assert {len(row) for row in table.rows} == {len(table.head)}
+        assert "nan" not in markdown(table)
+        assert latex(table).count("{") == latex(table).count("}")
+    spans = {row[1].text: row[1].remark for row in tables["scaling"].rows if row[0].text == "Training step: time"}
+    assert spans == {"Attention": f"16{DASH}256, out of memory at 512", "LSTM": ""}

@@ -1,0 +1,6 @@
+"""How cost grows with length, and where two lines cross.
+
+`lines` groups estimates by all but length; `exponents` has the statistics of a power law, `crossings` those of two lines that
+cross; `laws` makes the table of the one, `pairs` that of the other, and `told` says both in sentences and in rows of text.
+`drawn` has the figures that go with them.
+"""
