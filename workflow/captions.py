@@ -27,6 +27,7 @@ ENDED = {
     "out_of_memory": "ran out of memory",
     "timed_out": "timed out",
     "unsupported": "cannot be run there",
+    "unequal": "differed from their definition",
 }
 
 

@@ -5,10 +5,13 @@ import pandas as pd
 from workflow.table import NUMBER, RATE, TUNED_BY, at_columns, field_columns
 
 SCORES = ("accuracy", "scaled_accuracy", "bits_per_byte", "mse", "mae")
-COUNTS = ("parameters", "flops", "state_bytes", "static_bytes", "tokens", "learning_rate")
+COUNTS = (
+    *("parameters", "flops", "tokens", "learning_rate"),
+    *("state_bytes", "static_bytes", "parameter_bytes", "gradient_bytes", "optimizer_bytes"),
+)
 PLATFORM = ("provenance.device", "provenance.torch")
 UNIFORM_BITS = 8.0  # what a byte costs a predictor that knows nothing
-NOT_POINTS = ("at.predictor", "at.split", "at.position", "at.step", "at.sample")
+NOT_POINTS = ("at.predictor", "at.split", "at.position", "at.step", "at.sample", "at.round")
 FLOORS = ("constant", "mean")  # the reference predictors that read nothing
 
 

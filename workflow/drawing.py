@@ -26,7 +26,7 @@ from workflow.points import Points, yardsticks
 from workflow.styles import GREY, Look, number, predictor, quantity
 
 SHADE = "#f1f1ee"
-MARKERS = {"out_of_memory": "x", "timed_out": "+", "unsupported": "1", "diverged": "4"}
+MARKERS = {"out_of_memory": "x", "timed_out": "+", "unsupported": "1", "diverged": "4", "unequal": "2"}
 YARDSTICKS = {"best constant": (0, (1.2, 1.6)), "best shortcut": (0, (4, 1.6))}
 _LABEL_HEIGHT = 0.105  # inches that one reference label takes
 

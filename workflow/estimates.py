@@ -26,6 +26,10 @@ from workflow.styles import QUARTILES
 from workflow.table import FIXED, STATISTICS, TUNED_BY, at_columns, field_columns, read_table, write_table
 
 SOLVED = 0.99
+SAMPLED = (
+    *("seconds", "first_seconds", "warmup_seconds", "joules_per_token"),
+    *("clock", "temperature", "busy", "others"),
+)  # what every round of a profiling run measures again
 
 SEEDS = "95 % t over seeds"
 LABELS = "95 % binomial over labels, as all seeds agree"
@@ -78,7 +82,7 @@ def confirmed(measurements: pd.DataFrame) -> pd.DataFrame:
 def profiled(measurements: pd.DataFrame) -> pd.DataFrame:
     """Returns the estimates of the profiling runs."""
     rows = measurements[measurements["role"] == "profile"].sort_values("run", kind="stable")
-    at = [column for column in at_columns(rows) if column != "at.sample"]
+    at = [column for column in at_columns(rows) if column not in ("at.sample", "at.round")]
     kept = ["role", *FIXED[:2], "kind", "status", *field_columns(measurements), *PLATFORM]
     quantiles = {"value": 0.5, "low": 0.25, "high": 0.75, "p5": 0.05, "p95": 0.95}
     groups = rows.groupby(["run", "name", "unit", *at], dropna=False, sort=False)
@@ -87,10 +91,24 @@ def profiled(measurements: pd.DataFrame) -> pd.DataFrame:
         n=("value", "count"),
         **{name: ("value", lambda values, share=share: values.quantile(share)) for name, share in quantiles.items()},
     ).reset_index()
-    sampled, counted = summary["name"] == "seconds", summary["name"].isin(COUNTS)
+    summary = pd.concat([summary, *_achieved(summary)], ignore_index=True)
+    sampled, counted = summary["name"].isin(SAMPLED), summary["name"].isin(COUNTS)
     summary["interval"] = np.select([sampled, counted, summary["name"].notna()], [QUARTILES, COUNTED, ONCE], default="")
     summary.loc[~sampled, ["low", "high", "p5", "p95"]] = np.nan
     return summary.assign(failed=(summary["status"] != "finished").astype(int), machines=1)
+
+
+def _achieved(summary: pd.DataFrame) -> list[pd.DataFrame]:
+    """Returns operations per second at the median time, and their share of what matrix products got to beside it."""
+    at = {name: summary[summary["name"] == name].set_index("run")["value"] for name in ("flops", "ceiling_flops")}
+    rows = summary[summary["name"] == "seconds"].set_index("run", drop=False)
+    rate = at["flops"].reindex(rows.index) / rows["value"]
+    share = rate / at["ceiling_flops"].reindex(rows.index)
+    found = [
+        rows.assign(name="flops_per_second", unit="FLOP/s", value=rate, n=1),
+        rows.assign(name="ceiling_share", unit="fraction", value=share, n=1),
+    ]
+    return [table[table["value"].notna()].reset_index(drop=True) for table in found]
 
 
 def _referenced(measurements: pd.DataFrame) -> pd.DataFrame:

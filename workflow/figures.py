@@ -2,8 +2,9 @@
 
     python -m workflow.figures plan.json estimates.csv measurements.csv --output results/quick/recall/figures
 
-Beside the figures of the plan, `learning-rates` shows how the learning rates were chosen. Drawn again from the same
-tables, every file is the same, byte for byte.
+Beside the figures of the plan, `learning-rates` shows how the learning rates were chosen; of what was profiled, `roofline`
+achieved FLOP/s under the measured ceilings and `breakdown-<phase>` what the peak memory is made of. Drawn again from the
+same tables, every file is the same, byte for byte.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from workflow.files import write
 from workflow.panels import house_style
 from workflow.planfile import PlanFile, read_plan
 from workflow.points import Labels, Points, columns_of, panel_order, points
+from workflow.scaling.drawn import drawings
 from workflow.styles import Look
 from workflow.table import RATE, field_columns, read_table, write_table
 from workflow.tuning import UNTIL, tuning
@@ -37,6 +39,11 @@ def draw_all(plan: PlanFile, *, estimates: pd.DataFrame, measurements: pd.DataFr
             save(figure_of(shown, y=spec.y), folder / name)
         write_table(plotted(shown), folder / f"{name}.csv")
         write(folder / f"{name}.txt", caption(spec, plan=plan, points=shown) + "\n")
+    for name, drawing in drawings(estimates).items():
+        with matplotlib.rc_context(house_style()):
+            save(drawing.draw(), folder / name)
+        write_table(drawing.data, folder / f"{name}.csv")
+        write(folder / f"{name}.txt", drawing.caption + "\n")
     if plan.tuned:
         trials, looks, panels = learning_rates(plan, measurements=measurements)
         whole = trials[trials["until"].isna() & trials["rate"].notna()]  # losses after as many steps, as far as known

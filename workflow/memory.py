@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import os
 import resource
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import torch
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
+_MEMINFO = Path("/proc/meminfo")
+_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def used_bytes(device: torch.device) -> int:
@@ -42,6 +45,17 @@ def release(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
+
+
+def available_bytes(device: torch.device) -> int:
+    """Returns the memory there is for a process: all of a CUDA device, or what the system and its control group leave."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    lines = _MEMINFO.read_text(encoding="ascii").splitlines() if _MEMINFO.exists() else []
+    free = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    limits = [path.read_text(encoding="ascii").strip() for path in _LIMITS if path.exists()]
+    return min([pages, *free, *(int(limit) for limit in limits if limit != "max")])
 
 
 def _resident(field: str) -> int:

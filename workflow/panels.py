@@ -138,10 +138,10 @@ def add_legend(figure: Figure, handles: Sequence[Line2D | Patch], *, beside: boo
 
 
 def logarithmic(values: np.ndarray, y: str) -> bool:
-    """Returns whether values of this name, a time, a memory or a count of operations, span more than a decade."""
+    """Returns whether values of this name, a time, a memory, a count or a difference, span more than a decade."""
     measured = values[values > 0]
     wide = len(measured) > 0 and measured.max() > 10 * measured.min()
-    return wide and (y == "seconds" or y == "flops" or y.endswith("bytes"))
+    return wide and (y in ("flops", "deviation") or y.endswith(("seconds", "bytes")))
 
 
 def distinct(xs: pd.Series) -> np.ndarray:

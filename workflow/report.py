@@ -3,8 +3,8 @@
     python -m workflow.report --scale quick --results results --output results/quick/report.html recall state-tracking
 
 Reads, of every experiment, `plan.json`, `measurements.csv`, `estimates.csv` and `figures/` in its folder,
-results/<scale>/<experiment>. Every number on the page is computed from those, and the page of the same tables is the
-same, byte for byte.
+results/<scale>/<experiment>, and of one that profiles `scaling.csv` and `crossovers.csv`. Every number on the page is
+computed from those, and the page of the same tables is the same, byte for byte.
 """
 
 import argparse
@@ -25,9 +25,12 @@ from workflow.files import write
 from workflow.intervals import detectable
 from workflow.planfile import SCALES, PlanFile, read_plan
 from workflow.points import Labels, columns_of, points
+from workflow.scaling.drawn import drawings
+from workflow.scaling.lines import over_length
+from workflow.scaling.told import sentences
 from workflow.styles import sentence
 from workflow.table import read_table
-from workflow.tables import FAIRNESS, Table, tables_of
+from workflow.tables import CROSSOVERS, FAIRNESS, SCALING, Table, cost_tables, tables_of
 from workflow.tuning import tuning
 
 MATCHED = 0.02  # parameters that differ by less are said to match
@@ -74,7 +77,10 @@ class Chapter(NamedTuple):
     question: str
     answer: Answer
     figures: list[Drawn]
-    tables: list[Table]  # beside those of the figures
+    growth: list[Answer]  # of cost with length, empty where nothing was profiled
+    scaling: Table | None
+    drawings: list[Drawn]  # of what was profiled, beside the figures of the plan
+    tables: list[Table]  # beside those above
     tuned: Drawn | None
     warnings: list[str]
     notes: list[str]
@@ -109,6 +115,11 @@ def chapter(folder: Path, *, measurements: pd.DataFrame) -> Chapter:
     """Returns what the tables and figures in an experiment's folder say."""
     plan, estimates = read_plan(folder / "plan.json"), read_table(folder / "estimates.csv")
     tables = tables_of(plan, estimates=estimates, measurements=measurements)
+    growth = []
+    if len(over_length(estimates)):
+        costs = [read_table(folder / f"{name}.csv") for name in (SCALING, CROSSOVERS)]
+        growth, tables = sentences(*costs), tables | cost_tables(*costs)
+    told = [*plan.figures, SCALING, FAIRNESS]
     first = next(iter(plan.figures.values()))
     shown = points(first, plan=plan, estimates=estimates, measurements=measurements)
     runs = measurements.drop_duplicates("run")
@@ -119,8 +130,10 @@ def chapter(folder: Path, *, measurements: pd.DataFrame) -> Chapter:
         question=plan.question,
         answer=answer(first, points=shown),
         figures=[_drawn(folder, name, table=tables[name]) for name in plan.figures],
-        tables=[table for name, table in tables.items() if name not in plan.figures and name != FAIRNESS]
-        + [tables[FAIRNESS]],
+        growth=growth,
+        scaling=tables.get(SCALING),
+        drawings=[_drawn(folder, name, table=None) for name in drawings(estimates)],
+        tables=[*(table for name, table in tables.items() if name not in told), tables[FAIRNESS]],
         tuned=_drawn(folder, LEARNING_RATES, table=None) if plan.tuned else None,
         warnings=_warnings(plan, measurements=measurements),
         notes=_notes(estimates),

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from workflow.provenance import Provenance
 from workflow.runs import Run
 
-Status = Literal["finished", "diverged", "out_of_memory", "unsupported", "timed_out"]
+Status = Literal["finished", "diverged", "out_of_memory", "unsupported", "timed_out", "unequal"]
 
 
 class Measurement(BaseModel):

@@ -119,23 +119,42 @@ class TrainingRun(Spec):
 
 
 class ProfilingRun(Spec):
-    """Measures what one phase of one network costs at one length.
+    """Measures what one phase costs at one length: of a whole network, or of its mixer alone.
 
-    `warmup` calls are discarded, then up to `samples` are kept; after `budget_seconds` three samples are enough. A point
-    that takes more than `timeout_seconds` in all is given up.
+    `samples` are taken in so many `rounds`, each in a process of its own after `warmup` calls; within a round, runs that differ
+    in the network only take turns. Once a round's share of `budget_seconds` is spent, so many samples are enough that there
+    are three in all. A point that takes more than `timeout_seconds` in all is given up. `new_tokens` is how many `generate`
+    writes after `length` (null in any other phase). `compile` hands what is called to `torch.compile`. The phase `stream` reads
+    `length` tokens one by one, once, and in pieces beside: rounds, samples and budget are not for it.
     """
 
     kind: Literal["profiling"]
-    phase: Literal["train_step", "forward", "prefill", "decode"]
+    phase: Literal["train_step", "forward", "prefill", "decode", "generate", "stream"]
+    subject: Literal["network", "mixer"]
     network: NetworkSpec
     vocabulary: int = Field(gt=1)
     batch: int = Field(gt=0)
     length: int = Field(gt=0)
+    new_tokens: Annotated[int, Field(gt=0)] | None
     precision: Precision
+    compile: bool
+    rounds: int = Field(ge=1)
     warmup: int = Field(ge=1)
     samples: int = Field(ge=3)
     budget_seconds: float = Field(gt=0)
     timeout_seconds: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _can_be_called(self) -> Self:
+        if (self.new_tokens is None) == (self.phase == "generate"):
+            raise ValueError(f"new_tokens={self.new_tokens} in phase {self.phase}: generate needs it, all others null")
+        if self.subject == "mixer" and self.network.block != "shared":
+            raise ValueError(
+                "a native block is more than its mixer: set subject to network, or network.block to shared"
+            )
+        if self.phase == "stream" and (self.subject == "mixer" or self.compile or self.length < 64):
+            raise ValueError("phase stream needs subject network, compile false and a length of 64 at least")
+        return self
 
 
 class ReferenceRun(Spec):

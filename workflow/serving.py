@@ -23,7 +23,7 @@ from workflow.processes import joined, led, processes
 from workflow.progress import Progress
 from workflow.provenance import device, provenance
 from workflow.results import Measurement, Outcome, Result
-from workflow.runs import Run, RunFile, Selected, TrainingRun
+from workflow.runs import ProfilingRun, ReferenceRun, Run, RunFile, Selected, TrainingRun
 
 
 class Desk(NamedTuple):
@@ -118,14 +118,19 @@ def one_by_one(execute: Callable[[Desk], Outcome]) -> Execute:
 
 
 def _alike(runs: dict[Path, Run]) -> list[list[Path]]:
-    """Returns the folders whose runs differ in learning rate and seed only, group by group; other kinds one by one."""
+    """Returns the folders whose runs may be executed together, group by group.
+
+    Of training those that differ in learning rate and seed only, of profiling those that differ in the network only.
+    """
     groups: dict[object, list[Path]] = {}
     for folder, run in runs.items():
-        groups.setdefault(_shape(run) if isinstance(run, TrainingRun) else folder, []).append(folder)
+        groups.setdefault(folder if isinstance(run, ReferenceRun) else _shape(run), []).append(folder)
     return list(groups.values())
 
 
-def _shape(run: TrainingRun) -> str:
+def _shape(run: TrainingRun | ProfilingRun) -> str:
+    if isinstance(run, ProfilingRun):
+        return run.model_dump_json(exclude={"network"})
     optimizer = run.optimizer.model_copy(update={"learning_rate": 1.0})
     return run.model_copy(update={"seed": 0, "optimizer": optimizer}).model_dump_json()
 

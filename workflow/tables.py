@@ -3,7 +3,8 @@
     python -m workflow.tables plan.json estimates.csv measurements.csv --output results/quick/recall/tables
 
 One table per figure of the plan, `<figure>-solved` (the share of seeds that solve the task) beside those of an
-accuracy, and `fairness`: what each network is, what it costs and what it was given.
+accuracy, and `fairness`: what each network is, what it costs and what it was given. With `--scaling` and `--crossovers`,
+which `workflow.scaling` left, two tables more of the same names.
 """
 
 import argparse
@@ -21,10 +22,12 @@ from workflow.files import write
 from workflow.intervals import tied_with_best
 from workflow.planfile import Figure, PlanFile, read_plan
 from workflow.points import Points, points, yardsticks
+from workflow.scaling.told import crossover_rows, scaling_rows
 from workflow.styles import BETTER_LOW, DASH, QUARTILES, exact, number, predictor, sentence, uncertain, words
 from workflow.table import read_table
 
 FAIRNESS = "fairness"
+SCALING, CROSSOVERS = "scaling", "crossovers"
 _MOST_COLUMNS = 5
 
 
@@ -61,6 +64,18 @@ def tables_of(plan: PlanFile, *, estimates: pd.DataFrame, measurements: pd.DataF
     body = [[Cell(text) for text in row] for row in rows]
     found[FAIRNESS] = Table("What each network is, costs and was given", head, body, 1, "", 0, note)
     return found
+
+
+def cost_tables(scaling: pd.DataFrame, crossovers: pd.DataFrame) -> dict[str, Table]:
+    """Returns, by name, how cost grows with length and where lines cross."""
+    told = {
+        SCALING: ("How cost grows with sequence length", scaling_rows(scaling)),
+        CROSSOVERS: ("Where lines cross", crossover_rows(crossovers)),
+    }
+    return {
+        name: Table(title, head, [[Cell(text, remark=remark) for text, remark in row] for row in rows], 2, "", 0, note)
+        for name, (title, (head, rows, note)) in told.items()
+    }
 
 
 def score_table(figure: Figure, *, shown: Points) -> Table:
@@ -274,11 +289,18 @@ def main() -> None:
     parser.add_argument("plan", type=Path, help="plan.json of the experiment")
     parser.add_argument("estimates", type=Path, help="the table of estimates, .csv")
     parser.add_argument("measurements", type=Path, help="the table of measurements, .csv")
+    parser.add_argument("--scaling", type=Path, help="the table of exponents of an experiment that profiles, .csv")
+    parser.add_argument("--crossovers", type=Path, help="its table of crossings, .csv; both or neither")
     parser.add_argument("--output", type=Path, required=True, help="the folder to leave the tables in")
     arguments = parser.parse_args()
+    if (arguments.scaling is None) != (arguments.crossovers is None):
+        parser.error("give --scaling and --crossovers together")
     try:
         estimates, measurements = read_table(arguments.estimates), read_table(arguments.measurements)
-        for name, table in tables_of(read_plan(arguments.plan), estimates=estimates, measurements=measurements).items():
+        found = tables_of(read_plan(arguments.plan), estimates=estimates, measurements=measurements)
+        if arguments.scaling is not None:
+            found |= cost_tables(read_table(arguments.scaling), read_table(arguments.crossovers))
+        for name, table in found.items():
             write(arguments.output / f"{name}.md", markdown(table))
             write(arguments.output / f"{name}.tex", latex(table))
     except (OSError, ValueError) as error:

@@ -174,11 +174,13 @@ def _scores(run: TrainingRun, score: float, bits: float, at: dict[str, int | str
 
 
 def _profiled(run: ProfilingRun, rng: np.random.Generator) -> list[Measurement]:
+    if run.phase == "stream":
+        return _streamed(run, rng)
     order = 2 if run.network.mixer.name == "attention" and run.phase != "decode" else 1
     work = run.length**order / 512 ** (order - 1) if run.phase != "decode" else 1 + run.length / 2048 * (order - 1)
     seconds = 1e-4 * work * (1 + len(run.network.mixer.name) / 5) * np.exp(0.05 * rng.standard_normal(run.samples))
     rows = [
-        Measurement(name="seconds", value=value, unit="s", at={"sample": at})
+        Measurement(name="seconds", value=value, unit="s", at={"round": at % run.rounds, "sample": at})
         for at, value in enumerate(seconds.tolist())
     ]
     counted = _sizes(run.network, run.vocabulary, (run.length,))
@@ -191,8 +193,24 @@ def _profiled(run: ProfilingRun, rng: np.random.Generator) -> list[Measurement]:
         Measurement(name="static_bytes", value=2.0**20, unit="B"),
         *sizes,
         Measurement(name="flops", value=flops, unit="FLOP"),
+        Measurement(name="ceiling_flops", value=1e11, unit="FLOP/s"),
+        Measurement(name="ceiling_bytes", value=2e10, unit="B/s"),
         Measurement(name="tokens", value=run.batch if run.phase == "decode" else run.batch * run.length, unit="token"),
     ]
+
+
+def _streamed(run: ProfilingRun, rng: np.random.Generator) -> list[Measurement]:
+    growth = 1e-3 if run.network.mixer.name == "attention" else 0.0
+    rows = []
+    for position in (0, *(run.length // 2**back for back in (4, 3, 2, 1))):
+        seconds = 1e-4 * (1 + growth * position) * np.exp(0.05 * rng.standard_normal())
+        at = {"position": position}
+        rows += [
+            Measurement(name="step_seconds", value=seconds * (1 + share), unit="s", at=at | {"quantile": share})
+            for share in (0.01, 0.5, 1.0)
+        ]
+        rows.append(Measurement(name="deviation", value=1e-6 * (1 + position**0.5), unit="nat", at=at))
+    return rows
 
 
 def _referenced(run: ReferenceRun) -> list[Measurement]:

@@ -21,6 +21,7 @@ from workflow.panels import house_style
 from workflow.planfile import Figure, PlanFile, read_plan
 from workflow.plans import Plan
 from workflow.points import Points, points
+from workflow.scaling.drawn import drawings
 from workflow.styles import RC, STYLES, number, quantity, uncertain
 from workflow.table import read_table, write_table
 from workflow.tables import markdown
@@ -32,10 +33,14 @@ figures:
   time: {y: seconds, x: length, panels: phase}
 base:
   kind: profiling
+  subject: network
   network: {block: shared, width: 16, depth: 1, positions: 0, convolution: 4, feedforward: 0}
   vocabulary: 64
   batch: 1
+  new_tokens: null
   precision: float32
+  compile: false
+  rounds: 1
   warmup: 1
   samples: 5
   budget_seconds: 1.0
@@ -102,7 +107,7 @@ def test_every_experiment_is_drawn_and_tabulated_from_its_file_alone(tmp_path, e
     plan = plans.plan(experiment, scale="smoke")
     read, estimated, measured = tables_of(plan, tmp_path)
     draw_all(read, estimates=estimated, measurements=measured, folder=tmp_path / "figures")
-    names = [*plan.figures, *(["learning-rates"] if plan.tuned else [])]
+    names = [*plan.figures, *drawings(estimated), *(["learning-rates"] if plan.tuned else [])]
     left = {path.name for path in (tmp_path / "figures").iterdir()}
     assert left == {f"{name}.{kind}" for name in names for kind in ("svg", "pdf", "csv", "txt")}
     for name, table in tabulated(read, estimates=estimated, measurements=measured).items():

@@ -12,6 +12,7 @@ import workflow.estimates
 import workflow.figures
 import workflow.measurements
 import workflow.report
+import workflow.scaling.__main__
 import workflow.tables
 from tests.workflow.synthetic import MADE, failing, leave_results, recall_plan, result_of
 from tests.workflow.test_figures import cost_plan, tables_of
@@ -20,6 +21,9 @@ from workflow.files import write
 from workflow.measurements import measurements
 from workflow.planfile import read_plan
 from workflow.report import inlined, page
+from workflow.scaling.laws import laws
+from workflow.scaling.lines import lines, samples
+from workflow.scaling.pairs import crossovers
 from workflow.styles import uncertain
 from workflow.table import read_table, write_table
 
@@ -29,7 +33,16 @@ def made(folder: Path, *plans, ended=None) -> Path:
         read, estimated, measured = tables_of(plan, folder, ended=ended)
         figures = folder / plan.scale / plan.experiment / "figures"
         draw_all(read, estimates=estimated, measurements=measured, folder=figures)
+        leave_scaling(figures.parent, estimates=estimated, measurements=measured)
     return folder
+
+
+def leave_scaling(home: Path, *, estimates, measurements) -> None:
+    """Leaves, of an experiment that profiles, what its report reads beside the estimates."""
+    found = lines(estimates)
+    if found:
+        write_table(laws(found), home / "scaling.csv")
+        write_table(crossovers(found, samples(measurements)), home / "crossovers.csv")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +91,7 @@ def test_the_page_is_well_formed_and_its_drawings_do_not_clash(text):
     assert checked.open == []
     assert len(checked.ids) == len(set(checked.ids))
     assert set(checked.named) <= set(checked.ids)
-    assert text.count("<svg") == 4
+    assert text.count("<svg") == 5
 
 
 def test_the_page_needs_nothing_else(text):
@@ -181,6 +194,39 @@ def test_the_steps_follow_one_another_as_commands(tmp_path, monkeypatch):
         module.main()
     assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert {path.suffix for path in (home / "tables").iterdir()} == {".md", ".tex"}
+
+
+def test_what_profiles_has_its_scaling_on_the_page_and_what_trains_has_none(text):
+    recall, cost = (text.index(f'<section class="experiment" id="{name}">') for name in ("recall", "cost"))
+    assert text.count("<h3>How cost grows with length</h3>") == 1
+    assert text.index("<h3>How cost grows with length</h3>") > cost > recall
+    assert "Longest length that finished: 64 tokens for all, the longest tried." in text
+    assert "not evaluable for Attention and LSTM (3 lengths finished, and an exponent needs 6)" in text
+    assert text.index("Where lines cross</caption>") > text.index("How cost grows with sequence length</caption>")
+
+
+def test_what_profiles_is_told_by_commands_too(tmp_path, monkeypatch):
+    leave_results(cost_plan(), tmp_path)
+    home = tmp_path / "quick/cost"
+    plan, estimates, measurements, *scaling = [
+        home / name for name in ("plan.json", "estimates.csv", "measurements.csv", "scaling.csv", "crossovers.csv")
+    ]
+    told = ["--scaling", scaling[0], "--crossovers", scaling[1]]
+    steps = [
+        (workflow.measurements, [plan, "--runs", tmp_path / "runs", "--output", measurements]),
+        (workflow.estimates, [measurements, "--output", estimates]),
+        (workflow.figures, [plan, estimates, measurements, "--output", home / "figures"]),
+        (workflow.scaling.__main__, [estimates, measurements, *told]),
+        (workflow.tables, [plan, estimates, measurements, *told, "--output", home / "tables"]),
+        (workflow.report, ["--scale", "quick", "--results", tmp_path, "--output", tmp_path / "report.html", "cost"]),
+    ]
+    for module, rest in steps:
+        monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, rest)])
+        module.main()
+    assert {"scaling.md", "scaling.tex", "crossovers.md"} <= {path.name for path in (home / "tables").iterdir()}
+    scaling[0].unlink()
+    with pytest.raises(SystemExit, match=r"error: .*scaling\.csv"):
+        workflow.report.main()
 
 
 def test_a_report_without_its_tables_is_an_error_of_one_line(tmp_path, monkeypatch):

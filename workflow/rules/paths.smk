@@ -7,3 +7,19 @@ def run_folders(ids):
 
 def code(*modules):
     return [str(Path(workflow.basedir, "workflow", module)) for module in modules]
+
+
+def profiles(experiment):
+    runs = [planned.run for planned in PLANS[experiment].runs]
+    return any(run.kind == "profiling" and run.phase != "stream" for run in runs)
+
+
+def scaling(experiment):
+    """What is told of cost over length, where an experiment profiles."""
+    folder = f"{RESULTS}/{SCALE}/{experiment}"
+    tables = {"scaling": f"{folder}/scaling.csv", "crossovers": f"{folder}/crossovers.csv"}
+    return tables if profiles(experiment) else {}
+
+
+def package(folder):
+    return sorted(str(path) for path in Path(workflow.basedir, "workflow", folder).glob("*.py"))

@@ -41,7 +41,8 @@ rule figures:
         plan=f"{RESULTS}/{SCALE}/{{experiment}}/plan.json",
         estimates=f"{RESULTS}/{SCALE}/{{experiment}}/estimates.csv",
         measurements=f"{RESULTS}/{SCALE}/{{experiment}}/measurements.csv",
-        code=code("figures.py", "drawing.py", "panels.py", "points.py", "styles.py", "captions.py", "tuning.py"),
+        code=package("scaling")
+        + code("figures.py", "drawing.py", "panels.py", "points.py", "styles.py", "captions.py", "tuning.py"),
     output:
         directory(f"{RESULTS}/{SCALE}/{{experiment}}/figures"),
     log:
@@ -52,27 +53,49 @@ rule figures:
         "python -m workflow.figures {input.plan} {input.estimates} {input.measurements} --output {output} 2>&1 | tee {log}"
 
 
+rule scaling:
+    input:
+        estimates=f"{RESULTS}/{SCALE}/{{experiment}}/estimates.csv",
+        measurements=f"{RESULTS}/{SCALE}/{{experiment}}/measurements.csv",
+        code=package("scaling") + code("points.py", "styles.py"),
+    output:
+        scaling=f"{RESULTS}/{SCALE}/{{experiment}}/scaling.csv",
+        crossovers=f"{RESULTS}/{SCALE}/{{experiment}}/crossovers.csv",
+    log:
+        f"{RESULTS}/logs/{SCALE}_{{experiment}}_scaling.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m workflow.scaling {input.estimates} {input.measurements} --scaling {output.scaling}"
+        " --crossovers {output.crossovers} 2>&1 | tee {log}"
+
+
 rule tables:
     input:
+        unpack(lambda wildcards: scaling(wildcards.experiment)),
         plan=f"{RESULTS}/{SCALE}/{{experiment}}/plan.json",
         estimates=f"{RESULTS}/{SCALE}/{{experiment}}/estimates.csv",
         measurements=f"{RESULTS}/{SCALE}/{{experiment}}/measurements.csv",
-        code=code("tables.py", "points.py", "styles.py", "fairness.py", "tuning.py"),
+        code=package("scaling") + code("tables.py", "points.py", "styles.py", "fairness.py", "tuning.py"),
     output:
         directory(f"{RESULTS}/{SCALE}/{{experiment}}/tables"),
     log:
         f"{RESULTS}/logs/{SCALE}_{{experiment}}_tables.log",
     conda:
         "../../environment.yml"
+    params:
+        scaling=lambda wildcards, input: " ".join(f"--{name} {input[name]}" for name in scaling(wildcards.experiment)),
     shell:
-        "python -m workflow.tables {input.plan} {input.estimates} {input.measurements} --output {output} 2>&1 | tee {log}"
+        "python -m workflow.tables {input.plan} {input.estimates} {input.measurements} {params.scaling} --output {output}"
+        " 2>&1 | tee {log}"
 
 
 rule report:
     input:
         expand("{folder}/{experiment}/figures", folder=RESULTS / SCALE, experiment=plans.reproduced_names()),
         expand("{folder}/{experiment}/tables", folder=RESULTS / SCALE, experiment=plans.reproduced_names()),
-        code("report.py", "report.html.jinja", "captions.py", "tables.py", "fairness.py"),
+        [path for name in plans.reproduced_names() for path in scaling(name).values()],
+        package("scaling") + code("report.py", "report.html.jinja", "captions.py", "tables.py", "fairness.py"),
     output:
         f"{RESULTS}/{SCALE}/report.html",
     log:
