@@ -23,7 +23,7 @@ class Answer(NamedTuple):
 
 # Imports torch once, with the part that optimizers load late, in a server that never runs anything, and forks from there.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["workflow.training.optimizer", "torch._dynamo"])
+_PROCESSES.set_forkserver_preload(["workflow.profiling.sampling", "torch._dynamo"])
 
 
 def in_process(function: Callable[..., Any], *arguments: Any, timeout_seconds: float) -> Answer:

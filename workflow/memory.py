@@ -31,7 +31,7 @@ def peak_bytes(device: torch.device) -> int:
 
 def forget_peak(device: torch.device) -> None:
     """Starts the peak anew at the memory held now. Off Linux a process's peak cannot be forgotten, and what led here counts."""
-    release(device)
+    _trim(device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif _CLEAR.exists():
@@ -39,8 +39,13 @@ def forget_peak(device: torch.device) -> None:
 
 
 def release(device: torch.device) -> None:
-    """Gives back what is held for later but by nobody now: by torch's allocator on CUDA, by glibc on a CPU."""
+    """Gives back what nobody uses any more, cycles of objects included."""
     gc.collect()
+    _trim(device)
+
+
+def _trim(device: torch.device) -> None:
+    """Gives back what is held for later but by nobody now: by torch's allocator on CUDA, by glibc on a CPU."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif hasattr(libc := ctypes.CDLL(None), "malloc_trim"):

@@ -488,3 +488,15 @@ def test_the_network_is_the_one_of_the_specification():
     outcome = profile(run)
     (parameters,) = [row.value for row in outcome.measurements if row.name == "parameters"]
     assert parameters == sum(p.numel() for p in run.network.build(run.vocabulary).parameters())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("phase", [*PHASES, "stream"])
+@pytest.mark.parametrize("mixer", [MIXERS[0], MIXERS[1]], ids=["attention", "mlstm"])
+def test_every_phase_is_profiled_on_a_gpu(phase, mixer):
+    outcome = profile(in_phase(phase, {"network.mixer": mixer, "length": 64, "precision": "bfloat16", "rounds": 2}))
+    assert (outcome.status, outcome.detail) == ("finished", "")
+    if phase != "stream":
+        assert values(outcome, "ceiling_flops")[0] > 1e12
+        assert values(outcome, "peak_bytes")[0] >= values(outcome, "static_bytes")[0] > 0
+        assert len(values(outcome, "first_seconds")) == 2
