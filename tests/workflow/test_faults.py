@@ -8,7 +8,7 @@ from tests.benchmarks.faults import KINDS, MOUNTED, POLICIES, Ended, can_mount, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("place", "name"), enumerate(KINDS))
+@pytest.mark.parametrize(("place", "name"), [*enumerate(KINDS)])
 def test_a_fault_loses_nothing_and_is_told(place, name):
     if name in MOUNTED and not can_mount():
         pytest.skip("mounting a file system is not allowed here")
