@@ -124,7 +124,7 @@ _WORDS = {
     "solved": "share of seeds that solve the task",
     "seconds": "time per call",
     "step_seconds": "time per token",
-    "deviation": "largest difference of a log-probability",
+    "deviation": "largest log-probability difference",
     "flops_per_second": "operations per second",
     "ceiling_share": "share of the largest matrix-product rate seen",
     "joules_per_token": "energy per token",
