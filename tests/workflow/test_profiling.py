@@ -329,6 +329,11 @@ def test_a_prediction_is_never_more_than_what_was_needed(phase, mixer):
     assert least_bytes(run) <= max(needed["peak_bytes"], needed["static_bytes"]) * 1.02
 
 
+def test_a_long_stream_needs_its_state_and_not_its_predictions():
+    short, long = (least_bytes(in_phase("stream", {"length": n, "network.mixer": MIXERS[1]})) for n in (64, 2**20))
+    assert short == long
+
+
 def test_there_is_memory_and_no_more_than_the_machine_has():
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert 0 < available_bytes(CPU) <= pages
