@@ -2,7 +2,6 @@
 
 import math
 import os
-import statistics
 import time
 from pathlib import Path
 
@@ -191,14 +190,15 @@ def test_sampling_ends_with_its_budget_but_not_before_three(monkeypatch):
 
 def test_a_known_sleep_reads_as_its_length(monkeypatch):
     monkeypatch.setattr(sampling, "workload", lambda run, *, on: Workload(lambda: time.sleep(0.05), dict))
-    assert sampled(run_of(), first=False).seconds == pytest.approx([0.05] * 3, rel=0.05)
+    found = sampled(run_of({"samples": 20, "budget_seconds": 10.0}), first=False)
+    assert min(found.seconds) == pytest.approx(0.05, rel=0.05)  # others on the machine can only make it longer
 
 
 def test_the_same_network_twice_ties():
-    settings = {"length": 256, "samples": 30, "budget_seconds": 10.0, "rounds": 3}
+    settings = {"length": 256, "samples": 60, "budget_seconds": 10.0, "rounds": 3}
     both = [ended.outcome for ended in execute([desk_of(run_of(settings)) for _ in range(2)])]
-    first, second = (statistics.median(values(outcome, "seconds")) for outcome in both)
-    assert first == pytest.approx(second, rel=0.5)
+    first, second = (min(values(outcome, "seconds")) for outcome in both)
+    assert first == pytest.approx(second, rel=0.3)
 
 
 def test_networks_take_turns_and_one_that_fails_stops_nobody(monkeypatch):
@@ -412,10 +412,10 @@ def test_the_work_of_others_and_the_energy_are_read_where_the_system_tells_them(
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     tell(100, 50)
     with watched(CPU) as found:
-        time.sleep(0.2)
-        tell(100.4, 53)
+        time.sleep(0.5)
+        tell(101, 53)
     assert found["joules"] == (pytest.approx(6), "J")
-    assert found["busy"][0] == pytest.approx(0.4 / 0.2 / 4, rel=0.2)
+    assert found["busy"][0] == pytest.approx(1 / 0.5 / 4, rel=0.3)
     assert found["clock"] == (3e9, "Hz")
     assert "temperature" not in found
 
