@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from models.network import NetworkSpec
 from workflow.evaluation import autocast
-from workflow.profiling.workloads import Subject, subject_of
+from workflow.profiling.workloads import Subject, compiled, subject_of
 from workflow.runs import ProfilingRun
 
 # Of the largest number compared. Rounding to bfloat16 leaves 2^-8 of every number, several layers more.
@@ -57,20 +57,21 @@ def definition(spec: NetworkSpec) -> NetworkSpec:
 
 
 def _exact(run: ProfilingRun) -> ProfilingRun:
-    return run.model_copy(update={"precision": "float32"})
+    return run.model_copy(update={"precision": "float32", "compile": False})
 
 
 def _read(subject: Subject, run: ProfilingRun) -> Tensor:
     """Returns what is predicted at the last positions but one, as the phase reads them."""
     inputs = subject.inputs[:, :-1]
     if run.phase == "forward":
-        return subject.module(inputs)
+        return compiled(subject.module, run)(inputs)
+    prefill, step = (compiled(function, run) for function in (subject.module.prefill, subject.module.step))
     stepped = min(_STEPS, run.length - 1) if run.phase in ("decode", "generate", "stream") else 0
     first = inputs.shape[1] - stepped
-    predicted, state = subject.module.prefill(inputs[:, :first], subject.module.initial_state(run.batch, run.length))
+    predicted, state = prefill(inputs[:, :first], subject.module.initial_state(run.batch, run.length))
     read = [subject.last(predicted)]
     for place in range(first, inputs.shape[1]):
-        predicted, state = subject.module.step(inputs[:, place], state)
+        predicted, state = step(inputs[:, place], state)
         read.append(predicted)
     return torch.stack(read, dim=1)
 
@@ -78,7 +79,7 @@ def _read(subject: Subject, run: ProfilingRun) -> Tensor:
 def _gradients(subject: Subject, run: ProfilingRun) -> list[Tensor]:
     """Returns the gradients of one number that depends on every output, in float32."""
     with autocast(subject.inputs.device, run.precision):
-        outputs = subject.module(subject.inputs[:, :-1])
+        outputs = compiled(subject.module, run)(subject.inputs[:, :-1])
     torch.manual_seed(1)
     (outputs.float() * torch.randn(outputs.shape, device=outputs.device)).sum().backward()
     return [parameter.grad.float() for parameter in _trained(subject.module)]

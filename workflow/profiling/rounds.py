@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import torch
-
-from models.mixer import state_bytes
 from workflow import interruption
 from workflow.isolation import in_process
 from workflow.memory import available_bytes
 from workflow.profiling.gate import ALLOWED
 from workflow.profiling.sampling import Samples, checked, in_stream, memory, sampled
+from workflow.profiling.shapes import least_bytes
 from workflow.provenance import device
 from workflow.results import Measurement, Outcome
 from workflow.runs import ProfilingRun
@@ -150,17 +148,3 @@ def predicted(run: ProfilingRun) -> Outcome | None:
         return None
     told = f"predicted: at least {least / _GIB:.1f} GiB of weights, state and predictions, and {there / _GIB:.1f} GiB are there"
     return Outcome("out_of_memory", told, ())
-
-
-def least_bytes(run: ProfilingRun) -> int:
-    """Returns bytes that the phase cannot do without, counted on shapes alone."""
-    with torch.device("meta"):
-        whole = run.subject == "network"
-        module = run.network.build(run.vocabulary) if whole else run.network.mixer.at(0).build(run.network.width)
-        weights = 4 * sum(parameter.numel() for parameter in module.parameters())
-        positions = run.batch * run.length
-        if run.phase in ("decode", "generate", "stream"):
-            return weights + state_bytes(module.initial_state(run.batch, run.length))
-    predicted = 4 * positions * (run.vocabulary if whole else run.network.width) if run.phase != "prefill" else 0
-    copies = (4 if whole else 2) if run.phase == "train_step" else 1  # gradients, and for a whole network both moments
-    return copies * weights + predicted

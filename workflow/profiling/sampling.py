@@ -11,7 +11,7 @@ from workflow.evaluation import autocast
 from workflow.memory import forget_peak, peak_bytes, used_bytes
 from workflow.profiling.gate import deviation
 from workflow.profiling.meters import Readings, ceilings, finish, watched
-from workflow.profiling.operations import flops
+from workflow.profiling.shapes import flops
 from workflow.profiling.streaming import Stream, streamed
 from workflow.profiling.workloads import Workload, subject_of, workload
 from workflow.provenance import device

@@ -26,6 +26,7 @@ from models.network import Network
 from tasks.draws import integers
 from workflow.evaluation import autocast
 from workflow.memory import release, used_bytes
+from workflow.profiling.meters import finish
 from workflow.results import Measurement
 from workflow.runs import Precision
 
@@ -193,7 +194,7 @@ class InPieces(Reading):
         started = time.perf_counter()
         features_BTW, self.state = self.network.read(tokens_BT, self.state)
         logits_BTN = self.network.head(features_BTW)
-        _wait(self.on)
+        finish(self.on)
         return logits_BTN, array("d", [time.perf_counter() - started])
 
     def afresh(self, tokens_BT: Tensor) -> Tensor:
@@ -213,7 +214,7 @@ def stepped(
     before = time.perf_counter()
     for tokens_B in tokens:
         logits_BN, state = step(tokens_B, state)
-        _wait(on)
+        finish(on)
         logits.append(logits_BN)
         now = time.perf_counter()
         seconds.append(now - before)
@@ -255,8 +256,3 @@ def _held_bytes(steps: OneByOne, pieces: InPieces) -> int:
     """Returns the memory held now beside the states."""
     release(steps.on)
     return used_bytes(steps.on) - state_bytes(steps.state) - state_bytes(pieces.state)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -77,13 +77,14 @@ def workload(run: ProfilingRun, *, on: torch.device) -> Workload:
     return Workload(calls[run.phase](subject, run), lambda: held)
 
 
-def _compiled(function: Callable[..., Any], run: ProfilingRun) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], run: ProfilingRun) -> Callable[..., Any]:
+    """Returns the function as the run calls it."""
     return torch.compile(function) if run.compile else function
 
 
 def _training(subject: Subject, run: ProfilingRun) -> Workload:
     module, inputs = subject.module, subject.inputs[:, :-1]
-    forward = _compiled(module, run)
+    forward = compiled(module, run)
     if not subject.tokens:
         x_BTW, gradient_BTW = inputs.clone().requires_grad_(), torch.randn_like(inputs)
 
@@ -114,17 +115,17 @@ def _held(module: nn.Module) -> dict[str, int]:
 
 
 def _forward(subject: Subject, run: ProfilingRun) -> Callable[[], Tensor]:
-    forward, inputs = _compiled(subject.module, run), subject.inputs[:, :-1]
+    forward, inputs = compiled(subject.module, run), subject.inputs[:, :-1]
     return lambda: forward(inputs)
 
 
 def _prefill(subject: Subject, run: ProfilingRun) -> Callable[[], Tensor]:
-    prefill, inputs = _compiled(subject.module.prefill, run), subject.inputs[:, :-1]
+    prefill, inputs = compiled(subject.module.prefill, run), subject.inputs[:, :-1]
     return lambda: subject.last(prefill(inputs, subject.module.initial_state(run.batch, run.length))[0])
 
 
 def _generate(subject: Subject, run: ProfilingRun) -> Callable[[], Tensor]:
-    prefill, step = (_compiled(function, run) for function in (subject.module.prefill, subject.module.step))
+    prefill, step = (compiled(function, run) for function in (subject.module.prefill, subject.module.step))
     inputs, new_tokens = subject.inputs[:, :-1], run.new_tokens or 0
 
     def call() -> Tensor:
@@ -138,7 +139,7 @@ def _generate(subject: Subject, run: ProfilingRun) -> Callable[[], Tensor]:
 
 
 def _decoding(subject: Subject, run: ProfilingRun, held: dict[str, int]) -> Workload:
-    state, step = _after_reading(subject, run), _compiled(subject.module.step, run)
+    state, step = _after_reading(subject, run), compiled(subject.module.step, run)
 
     def call() -> Tensor:
         nonlocal state

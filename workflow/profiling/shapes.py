@@ -1,4 +1,4 @@
-"""How many floating-point operations a call takes, counted on shapes: matrix products and convolutions."""
+"""What is known of a call before it is made: its floating-point operations, and bytes it cannot do without, counted on shapes."""
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -13,7 +13,7 @@ _META = torch.device("meta")
 
 
 def flops(run: ProfilingRun) -> int | None:
-    """Returns the operations of a call on the whole batch, None for `generate`.
+    """Returns the matrix products and convolutions of a call on the whole batch, in operations; None for `generate`.
 
     Those of a forward pass are stated and tested (`SequenceMixer.flops`); a training step is counted as three of them, its
     backward pass being two; one token after many is counted by PyTorch as the definition takes it.
@@ -37,6 +37,19 @@ def _decoding(run: ProfilingRun) -> int:
         with FlopCounterMode(display=False) as count:
             subject.module.step(inputs[:, -1], state)
     return count.get_total_flops()
+
+
+def least_bytes(run: ProfilingRun) -> int:
+    """Returns bytes that the phase cannot do without: weights, state or predictions, and in training what goes with weights."""
+    subject = _on_shapes(run)
+    weights = 4 * sum(parameter.numel() for parameter in subject.module.parameters())
+    if run.phase in ("decode", "generate", "stream"):
+        with _META:
+            return weights + state_bytes(subject.module.initial_state(run.batch, run.length))
+    width = run.vocabulary if subject.tokens else run.network.width
+    predicted = 4 * run.batch * run.length * width if run.phase != "prefill" else 0
+    copies = (4 if subject.tokens else 2) if run.phase == "train_step" else 1  # gradients; of a network both moments
+    return copies * weights + predicted
 
 
 def _on_shapes(run: ProfilingRun) -> Subject:
