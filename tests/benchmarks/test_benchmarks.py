@@ -16,7 +16,7 @@ TOY = {
     "nanogpt_loop.py": ["--scale", "smoke", "--steps", "1", "--rounds", "1"],
     "native_blocks.py": ["--width", "64", "--length", "64", "--batch", "1", "--rounds", "1"],
     "overhead.py": ["--experiment", "recall", "--scale", "smoke"],
-    "profiler.py": ["--length", "16", "--rounds", "1"],
+    "profiler.py": ["--length", "16", "--pairs", "3"],
     "trainer_loop.py": ["--scale", "smoke", "--steps", "1", "--rounds", "1"],
     "zoology_loop.py": ["--vocabulary", "64", "--length", "16", "--pairs", "2", "--batch", "4", "--rounds", "1"],
 }
