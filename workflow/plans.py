@@ -1,6 +1,7 @@
 """An experiment file becomes runs: base x grid at one scale, every run validated before the first one starts."""
 
 import difflib
+import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -48,10 +49,10 @@ class Tuning(Spec):
 
 
 class Change(Spec):
-    """What a scale changes; an axis named here, or `halving`, replaces the one above."""
+    """What a scale changes; an axis named here, or `halving`, replaces the one above. Of several grids, all points are run."""
 
     base: Tree = {}
-    grid: Axes = {}
+    grid: Axes | list[Axes] = {}
     tune: Axes = {}
     tune_at: Tree = {}
     halving: tuple[Rung, ...] | None = None
@@ -130,11 +131,11 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
         raise ValueError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
     change = spec.scales.get(scale, Change())
     base = _merged(spec.base, change.base)
-    grid = spec.grid | change.grid
+    grids = [spec.grid | axes for axes in (change.grid if isinstance(change.grid, list) else [change.grid])]
     runs: dict[str, Planned] = {}
     waiting: dict[str, list[list[Run]]] = {}
     tuned: list[float] = []
-    for cell in points(grid):
+    for cell in itertools.chain.from_iterable(points(grid) for grid in grids):
         if spec.tune is None:
             _add(runs, "profile", [run_at(base, cell, where=where)])
             continue
@@ -167,7 +168,7 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
     _refuse_mixed_sources(
         [planned.run.task for planned in runs.values() if isinstance(planned.run, TrainingRun)], where
     )
-    varied = tuple(path for key in grid for path in key.split(", "))
+    varied = tuple(dict.fromkeys(path for grid in grids for key in grid for path in key.split(", ")))
     return Plan(
         experiment, scale, " ".join(spec.question.split()), spec.figures, varied, tuple(tuned), tuple(runs.values())
     )

@@ -206,6 +206,14 @@ def test_tasks_of_one_name_and_two_sources_are_not_compared(monkeypatch):
         plans._refuse_mixed_sources([one, other], "here")
 
 
+def test_a_scale_with_several_grids_runs_the_points_of_all_and_each_once():
+    pairs = [{"task.pairs": [2, 4]}, {"task.pairs": [4, 6]}]
+    several = planned({"scales": {"quick": {"grid": pairs}}})
+    whole = planned({"scales": {"quick": {"grid": {"task.pairs": [2, 4, 6]}}}})
+    assert {run.id for run in several.runs} == {run.id for run in whole.runs}
+    assert several.varied == whole.varied
+
+
 def test_a_point_of_the_grid_that_needs_another_network_is_refused():
     evaluation = EXPERIMENT["base"]["evaluation"] | {"grid": {"vocabulary": [40]}}
     with pytest.raises(ValueError, match=r"vocabulary_size would be 40 at .* vary that in the experiment"):
