@@ -14,6 +14,7 @@ from tasks import AnyTask
 from tasks.presets import PRESETS
 from tasks.series.series import SeriesTask
 from tasks.task import TokenTask
+from workflow.claims.files import keep
 from workflow.files import write
 from workflow.grids import points
 from workflow.identity import group_id, run_id
@@ -175,7 +176,11 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
 
 
 def write_plan(plan: Plan, *, results: Path) -> None:
-    """Leaves the plan beside its future tables, and a `run.json` in the folder of every run; existing ones stay as they are."""
+    """Leaves the plan beside its future tables, a `run.json` in the folder of every run, and what is claimed beforehand.
+
+    What exists stays as it is.
+    """
+    keep(results)
     for planned in plan.runs:
         path = results / "runs" / planned.id / "run.json"
         if not path.exists():

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from workflow.claims.files import standing
 from workflow.processes import processes
 
 _ROOT = Path(__file__).parent.parent
@@ -20,7 +21,8 @@ class Provenance(BaseModel):
     """What cannot be part of a specification but may move a number.
 
     `seconds` is the wall time the run took: its share, where `company` runs were trained as one program. `processes` is how
-    many trained it together, and `sharded` whether its weights were split over them.
+    many trained it together, and `sharded` whether its weights were split over them. `claims` is the digest of
+    what was claimed when it was made (`workflow.claims.files`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -43,6 +45,7 @@ class Provenance(BaseModel):
     company: int
     processes: int
     sharded: bool
+    claims: str
 
 
 def device() -> torch.device:
@@ -73,6 +76,7 @@ def provenance(*, seconds: float, resumed: int, company: int) -> Provenance:
         company=company,
         processes=mine.count,
         sharded=mine.sharded,
+        claims=standing(),
     )
 
 

@@ -77,6 +77,7 @@ MADE = Provenance(
     company=1,
     processes=1,
     sharded=False,
+    claims="",
 )
 
 
