@@ -12,7 +12,7 @@ from workflow.runs import Run, TrainingRun
 STARTING_SECONDS = 4.0  # of a process, before its first run
 SHORT_SECONDS = 30.0  # runs of one network, or profiles, share a process while it takes no longer
 
-_STAGES = {"reference": 0, "profile": 1, "screen": 2, "tune": 2, "confirm": 3}
+_STAGES = {"reference": 0, "profile": 1, "screen": 2, "tune": 2, "confirm": 3, "control": 4}
 
 Stage = tuple[int, int]
 
@@ -54,7 +54,7 @@ def items_of(plans: Iterable[Plan], *, seeds: int) -> list[Item]:
 
 
 def _stages(plan: Plan, *, seeds: int) -> list[Stage]:
-    """Returns the stages of a plan's runs: references, profiles, tuning by rung, and confirmation by the number of the seed."""
+    """Returns the stages of a plan's runs: references, profiles, tuning by rung, confirmation by the number of the seed, controls."""
     stages: list[Stage] = []
     rungs: dict[str, int] = {}
     confirmed: Counter[str] = Counter()

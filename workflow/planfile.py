@@ -11,8 +11,9 @@ SCALES = ("smoke", "quick", "paper")
 
 _TAGS = ("run", "training", "profiling", "reference", "shared", "native")  # in a problem's path, but no fields of a run
 
-# `screen`: tuning runs that end early, for the best of them to go on (`plans.Rung`).
-Role = Literal["screen", "tune", "confirm", "profile", "reference"]
+# `screen`: tuning runs that end early, for the best of them to go on (`plans.Rung`). `control`: of no estimate.
+Role = Literal["screen", "tune", "confirm", "profile", "reference", "control"]
+Control = Literal["chance", "duplicate", "handicapped"]
 Tree = dict[str, Any]  # nested settings as an experiment file writes them
 
 
@@ -38,6 +39,15 @@ class PlannedRun(Spec):
     network: str
 
 
+class PlannedControl(Spec):
+    """A control by its confirming runs, and by those of the entrant that it copies or changes; why there is none, if so."""
+
+    control: Control
+    runs: tuple[str, ...]
+    against: tuple[str, ...]
+    reason: str
+
+
 class PlanFile(Spec):
     """A `plan.json`: a plan without the specifications of its runs, which lie in their folders."""
 
@@ -48,6 +58,7 @@ class PlanFile(Spec):
     varied: tuple[str, ...]
     tuned: tuple[float, ...]
     runs: tuple[PlannedRun, ...]
+    controls: tuple[PlannedControl, ...] = ()
 
 
 def read_plan(path: Path) -> PlanFile:

@@ -18,7 +18,7 @@ from workflow.claims.files import keep
 from workflow.files import write
 from workflow.grids import points
 from workflow.identity import group_id, run_id
-from workflow.planfile import SCALES, Figure, PlanFile, PlannedRun, Role, Tree, first_problem
+from workflow.planfile import SCALES, Figure, PlanFile, PlannedControl, PlannedRun, Role, Tree, first_problem
 from workflow.runs import ReferenceRun, Run, RunFile, Selected, TrainingRun
 from workflow.spec import Spec
 
@@ -26,6 +26,7 @@ FOLDER = Path(__file__).parent / "experiments"
 
 _CELLS = 4  # that share a process where they may
 _RATE = "optimizer.learning_rate"
+_UNTRAINED = {"optimizer.steps": 1, "optimizer.warmup_steps": 0, "evaluation.every_steps": 1, _RATE: 1e-9}
 
 Axes = dict[str, list[Any]]
 
@@ -49,6 +50,18 @@ class Tuning(Spec):
     halving: tuple[Rung, ...] = ()
 
 
+class Controls(Spec):
+    """Three entrants of known outcome, made of the first cell of the grid that has the settings `of`, by dotted path.
+
+    A duplicate, trained from the seeds `seeds_from` and on, as many as confirm, at the rate chosen for the cell. A handicapped
+    one, with the settings of `handicap`, tuned and confirmed as all are; or why there can be none. One that is not trained.
+    """
+
+    of: Tree
+    seeds_from: int = Field(ge=0)
+    handicap: Tree | str
+
+
 class Change(Spec):
     """What a scale changes; an axis named here, or `halving`, replaces the one above. Of several grids, all points are run."""
 
@@ -58,6 +71,7 @@ class Change(Spec):
     tune_at: Tree = {}
     halving: tuple[Rung, ...] | None = None
     confirm: Axes = {}
+    controls_of: Tree = {}
 
 
 class Experiment(Spec):
@@ -73,6 +87,7 @@ class Experiment(Spec):
     grid: Axes
     tune: Tuning | None = None
     confirm: Axes = {}
+    controls: Controls | None = None
     reference_examples: int = Field(default=0, ge=0)
     scales: dict[Literal["smoke", "quick", "paper"], Change]
 
@@ -96,6 +111,7 @@ class Plan(NamedTuple):
     varied: tuple[str, ...]
     tuned: tuple[float, ...]
     runs: tuple[Planned, ...]
+    controls: tuple[PlannedControl, ...]
 
 
 def experiment_names() -> list[str]:
@@ -135,32 +151,34 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
     grids = [spec.grid | axes for axes in (change.grid if isinstance(change.grid, list) else [change.grid])]
     runs: dict[str, Planned] = {}
     waiting: dict[str, list[list[Run]]] = {}
-    tuned: list[float] = []
+    tune = _tuning_at(spec.tune, change)
+    fresh = spec.confirm | change.confirm
+    entrants: list[tuple[Tree, list[Run]]] = []
     for cell in itertools.chain.from_iterable(points(grid) for grid in grids):
-        if spec.tune is None:
+        if tune is None:
             _add(runs, "profile", [run_at(base, cell, where=where)])
             continue
-        tune_grid = spec.tune.grid | change.tune
-        tuned = tune_grid[_RATE]
-        at = spec.tune.at | change.tune_at
-        halving = spec.tune.halving if change.halving is None else change.halving
-        selected = _tune(runs, base, cell | at, grid=tune_grid, halving=halving, where=where)
-        fresh = spec.confirm | change.confirm
-        if set(fresh["seed"]) & set(tune_grid["seed"]):
+        selected = _tune(runs, base, cell | tune.at, tune=tune, control=False, where=where)
+        if set(fresh["seed"]) & set(tune.grid["seed"]):
             raise ValueError(
                 f"{where}: confirm.seed must share no seed with tune.grid.seed: a selected run is not a confirmation"
             )
         confirming = [run_at(base, cell | point | {_RATE: selected}, where=where) for point in points(fresh)]
+        entrants.append((cell, confirming))
         # Cells that wait for the same tuning runs share processes, as starting one costs more than a small run.
         cells = waiting.setdefault(group_id(selected["best_of"]), [])
         cells.append(confirming)
-        _add(runs, "confirm", confirming, company=cells[(len(cells) - 1) // _CELLS * _CELLS])
+        _add(runs, "confirm", confirming, cohort=_cohort("confirm", cells[(len(cells) - 1) // _CELLS * _CELLS]))
         told = confirming[0].model_dump(mode="json")
         reference = {"kind": "reference", "task": told["task"], "examples": spec.reference_examples}
         reference["grid"] = told["evaluation"]["grid"]
         if isinstance(confirming[0].task, SeriesTask):  # single windows weigh much: on those that the networks see
             reference["examples"] = told["evaluation"]["batches"] * told["optimizer"]["batch_size"]
         _add(runs, "reference", [run_at(reference, {}, where=where)])
+    controls: tuple[PlannedControl, ...] = ()
+    if spec.controls is not None:
+        stated = spec.controls.model_copy(update={"of": spec.controls.of | change.controls_of})
+        controls = _controls(runs, stated, entrants, base=base, tune=tune, fresh=fresh, where=where)
     if len({planned.run.network.block for planned in runs.values() if not isinstance(planned.run, ReferenceRun)}) > 1:
         raise ValueError(
             f"{where}: network.block is shared in some runs and native in others, which are not to be compared: "
@@ -171,7 +189,14 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
     )
     varied = tuple(dict.fromkeys(path for grid in grids for key in grid for path in key.split(", ")))
     return Plan(
-        experiment, scale, " ".join(spec.question.split()), spec.figures, varied, tuple(tuned), tuple(runs.values())
+        experiment=experiment,
+        scale=scale,
+        question=" ".join(spec.question.split()),
+        figures=spec.figures,
+        varied=varied,
+        tuned=tuple(tune.grid[_RATE]) if tune else (),
+        runs=tuple(runs.values()),
+        controls=controls,
     )
 
 
@@ -214,48 +239,111 @@ def _network(run: Run) -> str:
     return "" if isinstance(run, ReferenceRun) else run.network.model_dump_json()
 
 
-def _add(runs: dict[str, Planned], role: Role, cell: list[Run], *, company: list[Run] | None = None) -> list[str]:
+def _add(runs: dict[str, Planned], role: Role, cell: list[Run], *, cohort: str | None = None) -> list[str]:
     """Puts the runs of a cell into the plan, unless they are there, and returns their names.
 
-    They are served in one process, with the cell that `company` names if that was put in before.
+    They are served in one process, with those of the cohort where one is named.
     """
     ids = [run_id(run) for run in cell]
-    if role in ("profile", "reference"):
-        name = role  # one process for all
-    else:
-        name = f"{role}-{cell[0].network.mixer.name}-{group_id([run_id(run) for run in company or cell])}"
     for id, run in zip(ids, cell, strict=True):
-        runs.setdefault(id, Planned(id, role, name, run))
+        runs.setdefault(id, Planned(id, role, cohort or _cohort(role, cell), run))
     return ids
 
 
-def _tune(
-    runs: dict[str, Planned], base: Tree, cell: Tree, *, grid: Axes, halving: tuple[Rung, ...], where: str
-) -> Tree:
+def _cohort(role: Role, cell: list[Run]) -> str:
+    if role in ("profile", "reference"):
+        return role  # one process for all
+    return f"{role}-{cell[0].network.mixer.name}-{group_id(list(map(run_id, cell)))}"
+
+
+def _tuning_at(tuning: Tuning | None, change: Change) -> Tuning | None:
+    """Returns how learning rates are chosen at a scale."""
+    if tuning is None:
+        return None
+    halving = tuning.halving if change.halving is None else change.halving
+    return Tuning(at=tuning.at | change.tune_at, grid=tuning.grid | change.tune, halving=halving)
+
+
+def _tune(runs: dict[str, Planned], base: Tree, cell: Tree, *, tune: Tuning, control: bool, where: str) -> Tree:
     """Puts the tuning runs of a cell into the plan, rung by rung, and returns the learning rate that they select."""
-    rates: list[Any] = grid[_RATE]
-    for rung in halving:
+    rates: list[Any] = tune.grid[_RATE]
+    for rung in tune.halving:
         if rung.keep >= len(rates):
             raise ValueError(f"{where}: halving: keep={rung.keep} of {len(rates)} learning rates drops none")
-        trials = points(grid | {_RATE: rates})
+        trials = points(tune.grid | {_RATE: rates})
         tried = [run_at(base, cell | trial | {"optimizer.until": rung.until}, where=where) for trial in trials]
-        ids = _add(runs, "screen", tried)
+        ids = _add(runs, "control" if control else "screen", tried)
         rates = [{"best_of": ids, "place": place} for place in range(rung.keep)]
-    whole = [run_at(base, cell | trial, where=where) for trial in points(grid | {_RATE: rates})]
+    whole = [run_at(base, cell | trial, where=where) for trial in points(tune.grid | {_RATE: rates})]
     if whole[0].optimizer.until is not None:
         raise ValueError(
             f"{where}: optimizer.until must be null, or no run is tested; tune.halving has an until of its own"
         )
-    ends = [*(rung.until for rung in halving), whole[0].optimizer.last_step]
+    ends = [*(rung.until for rung in tune.halving), whole[0].optimizer.last_step]
     if ends != sorted(set(ends)):
         raise ValueError(f"{where}: halving: until must grow from rung to rung, and stay below steps={ends[-1]}")
-    return {"best_of": _add(runs, "tune", whole), "place": 0}
+    return {"best_of": _add(runs, "control" if control else "tune", whole), "place": 0}
+
+
+def _controls(
+    runs: dict[str, Planned],
+    controls: Controls,
+    entrants: list[tuple[Tree, list[Run]]],
+    *,
+    base: Tree,
+    tune: Tuning | None,
+    fresh: Axes,
+    where: str,
+) -> tuple[PlannedControl, ...]:
+    """Puts the controls into the plan, and returns which of its runs they are."""
+    named = ((cell, copied) for cell, copied in entrants if _has(copied[0], controls.of))
+    cell, copied = next(named, ({}, []))
+    if tune is None or not copied:
+        raise ValueError(f"{where}: controls.of: no cell that is tuned has {json.dumps(controls.of)}")
+    seeds = [controls.seeds_from + place for place in range(len(fresh["seed"]))]
+    if set(seeds) & {*fresh["seed"], *tune.grid["seed"]}:
+        raise ValueError(f"{where}: controls.seeds_from={seeds[0]}: a duplicate shares no seed with tune and confirm")
+    rate = copied[0].optimizer.learning_rate.model_dump(mode="json")
+    made = {
+        "chance": [cell | point | _UNTRAINED for point in points(fresh)],
+        "duplicate": [cell | point | {_RATE: rate} for point in points(fresh | {"seed": seeds})],
+    }
+    known, against, reason = set(runs), tuple(map(run_id, copied)), ""
+    if isinstance(controls.handicap, str):
+        made["handicapped"], reason = [], controls.handicap
+    else:
+        cell = cell | controls.handicap
+        rate = _tune(runs, base, cell | tune.at | controls.handicap, tune=tune, control=True, where=where)
+        made["handicapped"] = [cell | point | {_RATE: rate} for point in points(fresh)]
+    found = []
+    for control, settings in made.items():
+        made_runs = [run_at(base, point, where=where) for point in settings]
+        # What shares the network of the copied runs, and waits for no other rate, is served with them.
+        cohort = runs[against[0]].cohort if control != "handicapped" else None
+        ids = _add(runs, "control", made_runs, cohort=cohort) if made_runs else []
+        if known & set(ids):
+            raise ValueError(f"{where}: controls: the {control} entrant is one of the grid: state other settings")
+        told = () if control == "chance" else against
+        found.append(PlannedControl(control=control, runs=tuple(ids), against=told, reason=reason))
+        reason = ""
+    return tuple(found)
+
+
+def _has(run: Run, settings: Tree) -> bool:
+    """Returns whether the run has these settings, by dotted path."""
+    for path, value in settings.items():
+        node: Any = run.model_dump(mode="json")
+        for part in path.split("."):
+            node = node.get(part) if isinstance(node, dict) else None
+        if node != value:
+            return False
+    return True
 
 
 def run_at(base: Tree, settings: Tree, *, where: str) -> Run:
     """Returns the run at one point of the grid: the base with `settings`, by dotted path, put in."""
     tree: Tree = json.loads(json.dumps(base))
-    for path, value in settings.items():
+    for path, value in json.loads(json.dumps(settings)).items():
         *parents, leaf = path.split(".")
         node = tree
         for parent in parents:

@@ -5,6 +5,7 @@ MODULES = {
     "screen": "workflow.training",
     "tune": "workflow.training",
     "confirm": "workflow.training",
+    "control": "workflow.training",
     "reference": "workflow.references",
     "profile": "workflow.profiling",
 }
