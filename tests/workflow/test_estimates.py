@@ -10,7 +10,6 @@ from scipy import stats
 from tests.workflow.synthetic import failing, leave_results, recall_plan
 from workflow.confirmations import confirmations
 from workflow.estimates import AGREED, ALONE, LABELS, QUARTILES, SEEDS, estimates
-from workflow.intervals import binomial_interval, detectable, tied_with_best
 from workflow.measurements import measurements
 from workflow.planfile import read_plan
 from workflow.table import read_table, write_table
@@ -49,19 +48,6 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(n):
     assert len(found) == 3000
     covered = ((found["low"] <= 3.0) & (found["high"] >= 3.0)).mean()
     assert 0.93 <= covered <= 0.97
-
-
-@pytest.mark.parametrize("share", [0.05, 0.5, 0.99])
-def test_a_binomial_interval_covers_at_least_as_often_as_it_says(share):
-    hits = pd.Series(np.random.default_rng(0).binomial(200, share, size=4000).astype(float))
-    low, high = binomial_interval(hits, pd.Series(200.0, index=hits.index))
-    assert ((low <= share) & (high >= share)).mean() >= 0.945
-
-
-def test_three_of_three_seeds_is_little_evidence():
-    low, high = binomial_interval(pd.Series([3.0, 0.0]), pd.Series([3.0, 3.0]))
-    assert low.tolist() == pytest.approx([0.292, 0.0], abs=1e-3)
-    assert high.tolist() == pytest.approx([1.0, 0.708], abs=1e-3)
 
 
 @settings(deadline=None, max_examples=25)
@@ -196,37 +182,6 @@ def test_the_choice_of_a_learning_rate_is_shown_with_its_edge(tmp_path):
     best = trials.loc[trials.groupby("network.mixer.key_dim", dropna=False)["loss"].idxmin()]
     assert (best["optimizer.learning_rate"] == 0.003).all()
     assert tuning(table, rates=(0.003, 0.01))["edge"].all()
-
-
-def test_the_best_is_told_from_the_rest_by_welch_after_holm():
-    rows = pd.DataFrame({"value": [0.9, 0.88, 0.5, 0.1], "deviation": [0.02, 0.02, 0.02, 0.02], "n": [3, 3, 3, 3]})
-    assert tied_with_best(rows, lower_is_better=False).tolist() == [True, True, False, False]
-    assert tied_with_best(rows, lower_is_better=True).tolist() == [False, False, False, True]
-    alone = pd.DataFrame({"value": [0.9, 0.85], "deviation": [0.02, 0.02], "n": [3, 3]})
-    among = pd.concat([alone, alone.tail(1).assign(value=[0.851])], ignore_index=True)
-    assert tied_with_best(alone, lower_is_better=False).tolist() == [True, False]
-    assert tied_with_best(among, lower_is_better=False).tolist() == [True, True, True]
-    even = pd.DataFrame({"value": [1.0, 1.0, 0.99], "deviation": [0.0, 0.0, 0.0], "n": [3, 3, 3]})
-    assert tied_with_best(even, lower_is_better=False).tolist() == [True, True, False]
-    assert not tied_with_best(rows.assign(n=1), lower_is_better=False).any()
-
-
-def test_equals_are_told_apart_no_more_often_than_claimed():
-    rng = np.random.default_rng(0)
-    wrong = 0
-    for _ in range(600):
-        draws = rng.normal(size=(4, 5))
-        rows = pd.DataFrame({"value": draws.mean(1), "deviation": draws.std(1, ddof=1), "n": 5})
-        wrong += not tied_with_best(rows, lower_is_better=False).all()
-    assert wrong / 600 < 0.12  # the best of four is a choice, which costs a little of the five per cent
-
-
-def test_the_detectable_difference_is_found_in_eight_of_ten_cases():
-    rng = np.random.default_rng(0)
-    for n in (3, 5):
-        pairs = rng.normal(size=(4000, 2, n)) + np.array([0.0, detectable(n)])[:, None]
-        found = stats.ttest_ind(pairs[:, 0], pairs[:, 1], axis=1).pvalue < 0.05
-        assert found.mean() == pytest.approx(0.8, abs=0.02)
 
 
 def test_confirmations_hold_each_seed_once(tmp_path):
