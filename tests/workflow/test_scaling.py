@@ -14,14 +14,25 @@ import workflow.scaling.__main__ as command
 from tests.workflow.test_figures import COST, tables_of
 from workflow import plans
 from workflow.panels import house_style
-from workflow.scaling.crossings import crossings, resampled, with_intervals
+from workflow.scaling.crossings import Order, crossings, order, resampled
 from workflow.scaling.drawn import ROOFLINE, drawings
-from workflow.scaling.exponents import Exponent, bend, beyond_floor, exponent, verdict
-from workflow.scaling.laws import BENT, NOT_EVALUABLE, NOT_IDENTIFIED, NOT_TRIED, law, laws
-from workflow.scaling.lines import Line, lines, samples
-from workflow.scaling.pairs import TIE, crossovers
+from workflow.scaling.exponents import Exponent, bend, between, beyond_floor, exponent, verdict
+from workflow.scaling.laws import (
+    BENT,
+    NOT_EVALUABLE,
+    NOT_IDENTIFIED,
+    NOT_TRIED,
+    OVER_ROUNDS,
+    OVER_SAMPLES,
+    last_doubling,
+    law,
+    laws,
+)
+from workflow.scaling.lines import Line, Samples, lines, samples
+from workflow.scaling.pairs import ALIKE, TIE, crossovers
 from workflow.scaling.told import sentences
 from workflow.styles import DASH
+from workflow.table import read_table
 from workflow.tables import cost_tables, latex, markdown
 
 LENGTHS = 64 * 2.0 ** np.arange(7)
@@ -146,23 +157,85 @@ def test_a_tie_is_a_crossing_only_where_the_order_changes_over_it():
 
 
 def drawn(
-    values: np.ndarray, rng: np.random.Generator, *, rounds: int, each: int
+    values: np.ndarray, rng: np.random.Generator, *, rounds: int, each: int, apart: float = 0.0
 ) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns rounds and seconds at each length, of samples that differ by 5 % and rounds that differ by `apart`."""
     turn = np.repeat(np.arange(float(rounds)), each)
-    return [(turn, value * np.exp(NOISE * rng.standard_normal(len(turn)))) for value in values]
+    shift = [np.repeat(apart * rng.standard_normal(rounds), each) for _ in values]
+    noise = [NOISE * rng.standard_normal(len(turn)) for _ in values]
+    return [(turn, value * np.exp(mine + own)) for value, mine, own in zip(values, shift, noise, strict=True)]
+
+
+Taken = list[tuple[np.ndarray, np.ndarray]]
+
+
+def order_of(one: Taken, other: Taken, lengths: np.ndarray = LENGTHS) -> Order:
+    medians = [np.array([np.median(seconds) for _, seconds in taken]) for taken in (one, other)]
+    seeds = lengths.astype(int).tolist()
+    first, second = (resampled(taken, key=key, seeds=seeds) for key, taken in enumerate((one, other)))
+    return order(lengths, *medians, resamples=(first, second))
 
 
 @pytest.mark.parametrize(("rounds", "each"), [(1, 15), (3, 5)])
 def test_a_crossing_lies_within_its_interval_as_often_as_it_says(rounds, each):
-    rng, truth, seeds, hits = np.random.default_rng(7), 700.0, LENGTHS.astype(int).tolist(), []
+    rng, truth, hits = np.random.default_rng(7), 700.0, []
     for _ in range(60):
         one, other = (drawn((LENGTHS / truth) ** power, rng, rounds=rounds, each=each) for power in (1.0, 0.5))
-        medians = [np.array([np.median(seconds) for _, seconds in taken]) for taken in (one, other)]
-        again = [resampled(taken, key=key, seeds=seeds) for key, taken in enumerate((one, other))]
-        (found,), none = with_intervals(crossings(LENGTHS, *medians), LENGTHS, *again)
+        found = order_of(one, other)
         hits.append(found.low <= truth <= found.high)
-        assert (found.share, none, found.first_leads) == (1, 0, True)
+        assert (found.short, found.long, found.share) == (-1, 1, 1)
     assert np.mean(hits) >= 0.9
+
+
+@pytest.mark.parametrize(("rounds", "each", "apart"), [(1, 15, 0.0), (3, 5, NOISE), (3, 1, NOISE)])
+def test_two_lines_that_are_the_same_within_noise_are_not_said_to_cross(rounds, each, apart):
+    rng = np.random.default_rng(10)
+    found = [
+        order_of(*(drawn(LENGTHS, rng, rounds=rounds, each=each, apart=apart) for _ in range(2))) for _ in range(60)
+    ]
+    assert np.mean([each.sure for each in found]) <= 0.05
+
+
+def test_lines_that_cross_are_told_apart_though_noise_makes_them_cross_more_than_once():
+    rng = np.random.default_rng(11)
+    slow = np.array([1.02, 1.2, 1.01, 0.99, 1.0, 0.8, 0.6])  # noise decides the order at four of seven lengths
+    for _ in range(10):
+        found = order_of(drawn(np.ones(7), rng, rounds=3, each=5), drawn(slow, rng, rounds=3, each=5))
+        assert found.sure
+        assert (found.short, found.long) == (-1, 1)
+        assert LENGTHS[1] < found.low <= found.crossing <= found.high < LENGTHS[5]
+
+
+def test_one_length_that_is_off_turns_no_order():
+    ones = np.ones(7)
+    off = np.array([0.99, 1.3, 1.3, 0.9, 1.3, 1.3, 1.2])
+    found = order(LENGTHS, ones, off, resamples=(np.ones((4, 7)), np.tile(off, (4, 1))))
+    assert found[:3] == (-1, -1, 1)
+    assert np.isnan([found.crossing, found.low, found.high]).all()
+
+
+def test_resamples_of_another_order_widen_no_interval():
+    crossing = np.where(LENGTHS < 300, 0.5, 2.0)
+    again = np.vstack([np.tile(crossing, (97, 1)), np.tile(np.where(LENGTHS < 300, 0.5, 0.6), (3, 1))])
+    found = order(LENGTHS, crossing, np.ones(7), resamples=(again, np.ones((100, 7))))
+    assert found.share == 0.97
+    assert found.low == found.high == found.crossing == pytest.approx(256 * 2**0.5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([0.5, 0.8, 1.0, 1.25, 3.0]), min_size=2, max_size=7))
+def test_where_order_changes_once_the_crossing_is_where_the_lines_meet(ratios):
+    ratios = np.sort(ratios)
+    lengths, first = LENGTHS[: len(ratios)], np.ones(len(ratios))
+    found = order(lengths, ratios, first, resamples=(ratios[None], first[None]))
+    swapped = order(lengths, first, ratios, resamples=(first[None], ratios[None]))
+    assert (swapped.short, swapped.long, swapped.share) == (-found.short, -found.long, 1)
+    if (found.short, found.long) == (-1, 1):
+        ((place, leads),) = crossings(lengths, ratios, first)
+        assert leads
+        assert lengths[ratios < 1][-1] <= found.low == found.crossing <= lengths[ratios > 1][0]
+        assert (ratios == 1).any() or found.crossing == pytest.approx(place)
+        assert swapped.crossing == pytest.approx(found.crossing)
 
 
 def test_what_differs_between_rounds_widens_an_interval():
@@ -175,26 +248,25 @@ def test_what_differs_between_rounds_widens_an_interval():
     assert spread[0] > 3 * spread[1]
 
 
-def test_a_crossing_that_some_resamples_lack_says_how_many_have_it():
-    rng, seeds = np.random.default_rng(8), LENGTHS.astype(int).tolist()
-    one = drawn(np.ones(7), rng, rounds=1, each=9)
-    other = drawn(np.where(LENGTHS > 300, 0.99, 1.3), rng, rounds=1, each=9)
-    other[3:] = [(turn, np.array([0.99, 1.02, 0.98, 1.0, 0.97, 1.03, 0.96, 1.01, 0.95])) for turn, _ in other[3:]]
-    medians = [np.array([np.median(seconds) for _, seconds in taken]) for taken in (one, other)]
-    again = [resampled(taken, key=key, seeds=seeds) for key, taken in enumerate((one, other))]
-    found, none = with_intervals(crossings(LENGTHS, *medians), LENGTHS, *again)
-    assert found
-    assert any(each.share < 0.95 for each in found)
-    assert 0 <= none < 0.5
+@pytest.mark.parametrize(("rounds", "each", "apart"), [(1, 15, 0.0), (1, 3, 0.0), (3, 5, NOISE), (3, 1, 0.0)])
+def test_the_interval_of_the_last_doubling_covers_the_truth_as_often_as_it_says(rounds, each, apart):
+    rng, ends = np.random.default_rng(12), LENGTHS[-2:]
+    found = [
+        _last_doubling(ends, drawn(3e-6 * ends**1.5, rng, rounds=rounds, each=each, apart=apart)) for _ in range(400)
+    ]
+    assert 0.93 <= np.mean([row["last_doubling_low"] <= 1.5 <= row["last_doubling_high"] for row in found]) <= 0.985
+    assert {row["last_doubling_interval"] for row in found} == {OVER_ROUNDS if rounds > 1 else OVER_SAMPLES}
 
 
-def test_a_crossing_of_the_other_direction_is_another_crossing():
-    found = [(100.0, True), (150.0, False)]
-    again = np.tile(np.where(LENGTHS > 140, 2.0, 0.5), (4, 1))
-    up, down = with_intervals(found, LENGTHS, again, np.ones((4, 7)))[0]
-    assert (up.share, down.share) == (1, 0)
-    assert up.low == up.high == pytest.approx(128 * 2**0.5)
-    assert np.isnan(down.low)
+def _last_doubling(ends: np.ndarray, taken: Taken) -> dict[str, float]:
+    finished = pd.DataFrame({"x": ends, "seconds": [np.median(seconds) for _, seconds in taken]})
+    return last_doubling(finished, dict(zip(ends, taken, strict=True)))
+
+
+def test_an_exponent_between_two_lengths_is_that_of_the_law_and_without_spread_has_no_interval():
+    alike = between(np.array([64.0, 128.0]), [np.full(3, 2.0), np.full(3, 8.0)])
+    assert alike.value == pytest.approx(2)
+    assert np.isnan([alike.low, alike.high]).all()
 
 
 SWEEP = COST.replace("length: [16, 32, 64]", "length: [16, 32, 64, 128, 256, 512, 1024]")
@@ -216,7 +288,7 @@ def _is(planned, mixer: str, phase: str, *, at_least: int) -> bool:
 def found(swept):
     _, estimated, measured = swept
     mine = lines(estimated)
-    return laws(mine), crossovers(mine, samples(measured))
+    return laws(mine, samples(measured)), crossovers(mine, samples(measured))
 
 
 def of(table: pd.DataFrame, panel: str, line: str, name: str) -> pd.Series:
@@ -263,10 +335,10 @@ def test_states_are_told_by_exact_arithmetic(found):
     ],
 )
 def test_a_count_that_is_off_by_one_is_not_linear(swept, counts, said):
-    points = pd.DataFrame({"length": [64, 128, 256][: len(counts)], "status": "finished", "state_bytes": counts})
+    points = pd.DataFrame({"x": [64, 128, 256][: len(counts)], "status": "finished", "state_bytes": counts})
     line = lines(swept[1])[-1]
     changed = line._replace(points=points.reindex(columns=line.points.columns).fillna({"seconds": 1.0}))
-    assert of(laws([changed]), line.panel, line.label, "state_bytes")["verdict"] == said
+    assert of(laws([changed], samples(swept[2])), line.panel, line.label, "state_bytes")["verdict"] == said
 
 
 def test_the_longest_length_is_told_with_what_ended_it(found):
@@ -280,33 +352,39 @@ def edited(line: Line, **columns) -> Line:
     return line._replace(points=line.points.assign(**columns))
 
 
+def timed_like(line: Line) -> Samples:
+    """Returns three samples, all at the median, of every point of a line."""
+    finished = line.points[line.points["seconds"].notna()]
+    return {(line.key, float(row.x)): (np.zeros(3), np.full(3, row.seconds)) for row in finished.itertuples()}
+
+
 def test_what_is_missing_is_named(swept):
     line = next(line for line in lines(swept[1]) if line.label == "LSTM" and line.panel == "training step")
     points = line.points
-    narrow = line._replace(points=points.assign(length=[16, 17, 18, 19, 20, 21, 22]))
+    narrow = line._replace(points=points.assign(x=[16, 17, 18, 19, 20, 21, 22]))
     hole = edited(
         line,
-        seconds=points["seconds"].mask(points["length"] == 64),
+        seconds=points["seconds"].mask(points["x"] == 64),
         status=["finished"] * 2 + ["timed_out"] + ["finished"] * 4,
     )
     below = edited(line, peak_bytes=points["static_bytes"])
     never = edited(line, seconds=np.nan, status="unsupported")
     reasons = [
-        of(laws([each]), line.panel, "LSTM", name)["reason"]
+        of(laws([each], timed_like(each)), line.panel, "LSTM", name)["reason"]
         for each, name in ((narrow, "seconds"), (hole, "seconds"), (below, "peak_bytes"), (never, "seconds"))
     ]
     assert "span a factor of 1.375" in reasons[0]
     assert reasons[1] == "lengths within the range did not finish: 64 (timed out)"
     assert reasons[2] == "7 of 7 lengths need no more than what stays between calls"
     assert reasons[3].startswith("0 lengths finished")
-    assert of(laws([never]), line.panel, "LSTM", "seconds")["ended"] == "unsupported"
+    assert of(laws([never], {}), line.panel, "LSTM", "seconds")["ended"] == "unsupported"
 
 
 def test_an_experiment_of_which_nothing_finished_says_so(tmp_path):
     plan = plans.plan_of(SWEEP, experiment="cost", scale="quick")
     _, estimated, measured = tables_of(plan, tmp_path, ended={p.id: "unsupported" for p in plan.runs})
     mine = lines(estimated)
-    scaling, crossed = laws(mine), crossovers(mine, samples(measured))
+    scaling, crossed = laws(mine, {}), crossovers(mine, samples(measured))
     assert set(scaling["verdict"]) == {NOT_EVALUABLE}
     assert crossed.empty
     told = sentences(scaling, crossed)
@@ -315,18 +393,50 @@ def test_an_experiment_of_which_nothing_finished_says_so(tmp_path):
     )
 
 
-def test_pairs_cross_where_their_lines_do(swept, found):
+def test_no_exponent_is_fitted_to_calls_hardly_longer_than_one_that_does_nothing(swept):
+    line = next(line for line in lines(swept[1]) if line.label == "LSTM" and line.panel == "training step")
+    seconds = np.maximum(line.points["x"] / 1e6, 4e-5)  # a floor of 40 microseconds, up to 40 tokens
+    slow, fast = (edited(line, seconds=seconds, floor_seconds=floor) for floor in (1e-7, 9e-6))
+    whole, rest = (of(laws([each], timed_like(each)), line.panel, "LSTM", "seconds") for each in (slow, fast))
+    assert (whole["set_aside"], rest["set_aside"]) == (0, 2)
+    assert whole["verdict"] == BENT
+    assert (rest["lengths"], rest["first"], rest["verdict"]) == (7, 16, NOT_EVALUABLE)
+    told = (
+        "5 lengths finished, and an exponent needs 6; at 2 more, a call takes less than 5 times one that does nothing"
+    )
+    assert rest["reason"] == told
+
+
+def test_each_pair_has_one_row_of_time_and_crosses_there_or_does_not(found):
     timed = found[1][found[1]["name"] == "seconds"]
-    assert set(timed["panel"]) == {"training step", "decode"}
-    one, other = (line for line in lines(swept[1]) if line.panel == "decode")
-    both = one.points.merge(other.points, on="length")
-    expected = crossings(both["length"].to_numpy(), both["seconds_x"].to_numpy(), both["seconds_y"].to_numpy())
-    mine = timed[timed["panel"] == "decode"]
-    assert mine["crossing"].dropna().tolist() == [place for place, _ in expected]
-    assert (mine["lengths"] == 7).all()
-    within = mine.dropna(subset="low")
+    assert timed["panel"].tolist() == ["training step", "decode"]
+    assert timed["longest"].tolist() == [256, 1024]  # of what both finished
+    within = timed.dropna(subset="low")
     assert (within["low"] <= within["high"]).all()
-    assert timed[timed["panel"] == "training step"]["longest"].tolist() == [256]  # of what both finished
+    assert timed["crossing"].notna().tolist() == (timed["less_before"] != timed["less_after"]).tolist()
+
+
+def test_a_pair_whose_order_the_resamples_do_not_agree_on_is_not_told_apart(swept):
+    rng = np.random.default_rng(13)
+    scaling, pair = (
+        laws(lines(swept[1]), samples(swept[2])),
+        [each for each in lines(swept[1]) if each.panel == "decode"],
+    )
+    lengths = pair[0].points["x"].to_numpy(dtype="float64")
+    taken = {
+        (line.key, length): sample
+        for line in pair
+        for length, sample in zip(lengths, drawn(np.ones(7), rng, rounds=3, each=5), strict=True)
+    }
+    pair = [edited(line, seconds=[np.median(taken[line.key, length][1]) for length in lengths]) for line in pair]
+    crossed = crossovers(pair, taken)
+    row = crossed[crossed["name"] == "seconds"].squeeze()
+    assert (row["less_before"], row["less_after"]) == (ALIKE, ALIKE)
+    assert row["share"] < 0.95
+    assert np.isnan([row["crossing"], row["low"], row["high"]]).all()
+    said = [item for each in sentences(scaling, crossed) for item in each.items]
+    times = f"{row['ratio_low']:.2f} to {row['ratio_high']:.2f} times"
+    assert f"Against Attention. Not told apart from it: LSTM ({times})." in said
 
 
 def planted(swept, first: np.ndarray, second: np.ndarray, *, swap: bool) -> pd.DataFrame:
@@ -334,7 +444,7 @@ def planted(swept, first: np.ndarray, second: np.ndarray, *, swap: bool) -> pd.D
     pair = [line for line in lines(swept[1]) if line.panel == "decode"]
     pair = [edited(line, seconds=times) for line, times in zip(pair, (first, second), strict=True)]
     taken = {
-        (line.key, float(row.length)): (np.zeros(5), np.full(5, row.seconds))
+        (line.key, float(row.x)): (np.zeros(5), np.full(5, row.seconds))
         for line in pair
         for row in line.points.itertuples()
     }
@@ -343,18 +453,21 @@ def planted(swept, first: np.ndarray, second: np.ndarray, *, swap: bool) -> pd.D
 
 @pytest.mark.parametrize("swap", [False, True])
 def test_who_leads_and_by_how_much_does_not_depend_on_the_order_of_the_pair(swept, swap):
-    scaling, steps = laws(lines(swept[1])), np.arange(7.0)
+    scaling, steps = laws(lines(swept[1]), samples(swept[2])), np.arange(7.0)
     crossed = planted(swept, np.exp(steps), np.full(7, np.exp(2.5)), swap=swap)
     row = crossed[crossed["name"] == "seconds"].iloc[0]
     assert row["crossing"] == row["low"] == row["high"] == pytest.approx(16 * 2**2.5)
     assert (row["less_before"], row["less_after"], row["share"]) == ("Attention", "LSTM", 1)
     said = " ".join(item for each in sentences(scaling, crossed) for item in each.items)
-    assert "LSTM is slower up to 91 tokens (95 % 91 to 91) and faster beyond" in said
-    for factor, told in ((4.0, "slower"), (0.25, "faster")):
+    assert "Faster from some length on (in brackets, 95 % intervals): LSTM from 91 tokens (91 to 91)." in said
+    for factor, told in (
+        (4.0, "Slower throughout: LSTM (2.00 to 4.00"),
+        (0.25, "Faster throughout: LSTM (0.25 to 0.50"),
+    ):
         apart = planted(swept, np.ones(7), np.where(steps > 3, factor, factor**0.5), swap=swap)
         assert apart.loc[apart["name"] == "seconds", "less_after"].item() == ("Attention" if factor > 1 else "LSTM")
         said = " ".join(item for each in sentences(scaling, apart) for item in each.items)
-        assert f"LSTM is {told} throughout, by 2.00 to 4.00 times" in said
+        assert f"Against Attention. {told} times)." in said
 
 
 def test_two_identical_lines_tie(swept):
@@ -374,7 +487,7 @@ def test_a_million_tokens_in_other_batches_are_one_line(tmp_path):
     _, estimated, _ = tables_of(plans.plan_of(text, experiment="cost", scale="quick"), tmp_path)
     mine = lines(estimated)
     assert len(mine) == 4
-    assert {line.fields["tokens_per_call"] for line in mine} == {1024}
+    assert {(line.over, line.fields["tokens_per_call"]) for line in mine} == {("length", 1024)}
     assert all(len(line.points) == 6 for line in mine)
     assert {line.panel for line in mine} == {f"{phase}, 1,024 tokens a call" for phase in ("training step", "decode")}
 
@@ -387,6 +500,56 @@ def test_lines_of_other_batches_are_not_compared(tmp_path):
         f"{phase}, batch {batch}" for phase in ("training step", "decode") for batch in (1, 4)
     }
     assert crossovers(mine, samples(measured)).groupby("panel")["line"].nunique().eq(1).all()
+
+
+BATCHES = COST.replace("  batch: 1\n", "").replace(
+    "length: [16, 32, 64]", "length: [16]\n  batch: [1, 2, 4, 8, 16, 32]"
+)
+
+
+def test_where_the_batch_varies_and_not_the_length_lines_run_over_the_batch(tmp_path):
+    plan = plans.plan_of(BATCHES, experiment="cost", scale="quick")
+    lost = {planned.id: "out_of_memory" for planned in plan.runs if planned.run.batch == 32}
+    _, estimated, measured = tables_of(plan, tmp_path, ended=lost)
+    mine = lines(estimated)
+    assert {(line.over, line.panel, len(line.points)) for line in mine} == {
+        ("batch", phase, 6) for phase in ("training step", "decode")
+    }
+    assert all(line.points["x"].tolist() == [1, 2, 4, 8, 16, 32] for line in mine)
+    assert {line.fields["length"] for line in mine} == {16}
+    scaling, crossed = laws(mine, samples(measured)), crossovers(mine, samples(measured))
+    assert set(scaling["over"]) == set(crossed["over"]) == {"batch"}
+    assert set(scaling.loc[scaling["name"] == "seconds", "reason"]) == {"5 batches finished, and an exponent needs 6"}
+    said = " ".join(item for each in sentences(scaling, crossed) for item in each.items)
+    assert "Largest batch that finished: 16 sequences for all, which ran out of memory at 32." in said
+    assert "tokens" not in said
+    for table in cost_tables(scaling, crossed).values():
+        assert "tokens" not in f"{table.note} {' '.join(table.head)}"
+    (roof, *bars) = (each.data for each in drawings(estimated).values())
+    assert all("batch" in data and "length" not in data for data in (roof, *bars))
+
+
+def test_settings_that_were_tried_once_are_no_lines_and_leave_empty_tables(tmp_path, monkeypatch):
+    plan = plans.plan_of(COST.replace("length: [16, 32, 64]", "length: [16]"), experiment="cost", scale="quick")
+    _, estimated, measured = tables_of(plan, tmp_path)
+    assert lines(estimated) == []
+    assert samples(measured) == {}
+    assert drawings(estimated) == {}
+    home = tmp_path / "quick/cost"
+    left = [
+        home / "estimates.csv",
+        home / "measurements.csv",
+        "--scaling",
+        tmp_path / "s",
+        "--crossovers",
+        tmp_path / "c",
+    ]
+    monkeypatch.setattr(sys, "argv", ["x", *map(str, left)])
+    command.main()
+    tables = [read_table(tmp_path / name) for name in "sc"]
+    assert all(table.empty for table in tables)
+    assert sentences(*tables) == []
+    assert all(table.rows == [] for table in cost_tables(*tables).values())
 
 
 def test_a_point_measured_twice_is_refused(swept):
@@ -425,18 +588,29 @@ def test_what_is_said_is_what_was_found(found):
     assert list(said) == ["Training step.", "Decode."]
     training, decoding = said.values()
     linear = of(found[0], "training step", "LSTM", "seconds")
-    assert any(
-        item.startswith(f"Time over 16 to 1,024 tokens: linear for LSTM ({linear['exponent']:.2f}") for item in training
-    )
+    assert any(f"to 1,024 tokens: linear for LSTM ({linear['exponent']:.2f}" in item for item in training)
     assert any("not evaluable for Attention (5 lengths finished, and an exponent needs 6)" in item for item in training)
     assert training[-1] == (
         "Longest length that finished: 256 tokens for Attention, which ran out of memory at 512; "
         "1,024 tokens for LSTM, the longest tried."
     )
-    assert not any("e-" in item or "e+" in item for item in [*training, *decoding])
+    assert not any(wrong in item for item in [*training, *decoding] for wrong in ("e-", "e+", "nan"))
     assert any(item.startswith("Memory") and "linear for LSTM (1.000 ± 0.001)" in item for item in training)
-    assert any("constant for LSTM (exactly" in item and "128 B per token" in item for item in decoding)
-    assert any(item.startswith("Against Attention, in time: LSTM ") for item in decoding)
+    state = "State over the whole range, 16 to 1,024 tokens: "
+    assert any(item.startswith(f"{state}constant for LSTM (exactly") and "128 B a token" in item for item in decoding)
+    assert any(item.startswith("Against Attention. ") for item in decoding)
+
+
+def test_what_time_tends_to_is_told_of_every_line(found):
+    timed = found[0][found[0]["name"] == "seconds"]
+    assert timed["last_doubling_from"].tolist() == [128, 512, 512, 512]
+    assert (timed["last_doubling_low"] < timed["last_doubling_high"]).all()
+    items = [item for answer in sentences(*found) for item in answer.items if item.startswith("Time at the end")]
+    assert [item.split(": ")[0] for item in items] == [
+        f"Time at the end of the range, {told} tokens" for told in ("128 to 256", "512 to 1,024", "512 to 1,024")
+    ]
+    for row in timed.itertuples():
+        assert any(f"{row.line} ({row.last_doubling_exponent:.1f}" in item for item in items)
 
 
 def test_achieved_operations_stand_under_the_ceilings_measured_beside_them(swept):

@@ -1,4 +1,4 @@
-"""Estimates and raw times -> how cost grows with length, and where lines cross.
+"""Estimates and raw times -> how cost grows with length or the batch, and where lines cross; empty tables without lines.
 
     python -m workflow.scaling estimates.csv measurements.csv --scaling scaling.csv --crossovers crossovers.csv
 
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from workflow.scaling.laws import laws
-from workflow.scaling.lines import lines, samples
+from workflow.scaling.lines import lines, over_length, samples
 from workflow.scaling.pairs import crossovers
 from workflow.table import read_table, write_table
 
@@ -24,11 +24,12 @@ def main() -> None:
     parser.add_argument("--crossovers", type=Path, required=True, help="the table of crossings to write, .csv")
     arguments = parser.parse_args()
     try:
-        found = lines(read_table(arguments.estimates))
-        if not found:
+        estimates = read_table(arguments.estimates)
+        if over_length(estimates).empty:
             raise ValueError(f"{arguments.estimates} has no profiling run, so nothing grows with length")
-        write_table(laws(found), arguments.scaling)
-        write_table(crossovers(found, samples(read_table(arguments.measurements))), arguments.crossovers)
+        found, taken = lines(estimates), samples(read_table(arguments.measurements))
+        write_table(laws(found, taken), arguments.scaling)
+        write_table(crossovers(found, taken), arguments.crossovers)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 

@@ -1,28 +1,35 @@
-"""The statistics of two lines that cross: where, which is faster on each side, and how sure that is.
+"""The statistics of two lines: which is lower at either end, where that changes, and how sure it is.
 
-A line is a row of medians, one per length; resampled, it is many such rows.
+A line is a row of values, one per length; resampled, it is many such rows. Between lengths, lines are straight in log-log.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 
 RESAMPLES = 2000
 SURE = 0.95  # the share of resamples that have to agree
+_END = 2  # lengths at either end, of four or more: one alone may be off
 
 
-class Crossing(NamedTuple):
-    """Where the first line stops being the faster one (`first_leads` before it, or after it).
+class Order(NamedTuple):
+    """Which of two lines is lower at the short and at the long end: -1 the first, 1 the second, 0 neither.
 
-    `low` and `high` are the 95 % interval of the percentiles of those resamples that cross here, the same way, which are the
-    `share`; all three are missing without resamples.
+    `share`: of the resamples that say the same. `crossing` with its 95 % interval of the percentiles of those that do, where
+    the ends differ; missing elsewhere.
     """
 
-    length: float
+    short: int
+    long: int
+    share: float
+    crossing: float
     low: float
     high: float
-    share: float
-    first_leads: bool  # below this length
+
+    @property
+    def sure(self) -> bool:
+        return self.share >= SURE
 
 
 def resampled(samples: list[tuple[np.ndarray, np.ndarray]], *, key: int, seeds: list[int]) -> np.ndarray:
@@ -52,44 +59,48 @@ def _medians(rounds: np.ndarray, seconds: np.ndarray, *, key: int, seed: int) ->
 def crossings(lengths: np.ndarray, first: np.ndarray, second: np.ndarray) -> list[tuple[float, bool]]:
     """Returns every length at which the order of two lines changes, and whether the first is the lower one before it.
 
-    Between measured lengths both are straight in log-log. A tie is no change of order; where order changes over a tie, the
-    crossing is at the last length that ties.
+    A tie is no change of order; where order changes over a tie, the crossing is at the last length that ties.
     """
-    where, leads = _changes(lengths, (np.log(first) - np.log(second))[None])
-    return [(float(place), bool(lead)) for place, lead in zip(where[0], leads[0], strict=True) if np.isfinite(place)]
+    x, apart = np.log(lengths), np.log(first) - np.log(second)
+    (places,) = np.nonzero(apart)
+    found = []
+    for before, after in itertools.pairwise(places):
+        if apart[before] * apart[after] < 0:
+            share = apart[after - 1] / (apart[after - 1] - apart[after])
+            found.append((float(np.exp(x[after - 1] + share * (x[after] - x[after - 1]))), bool(apart[before] < 0)))
+    return found
 
 
-def with_intervals(
-    found: list[tuple[float, bool]], lengths: np.ndarray, first: np.ndarray, second: np.ndarray
-) -> tuple[list[Crossing], float]:
-    """Returns the crossings with what resamples of both lines say of them, and the share of resamples that have none.
+def order(
+    lengths: np.ndarray, first: np.ndarray, second: np.ndarray, *, resamples: tuple[np.ndarray, np.ndarray]
+) -> Order:
+    """Returns the order of two lines, and how sure it is by resamples of both.
 
-    A resample's crossing counts for the nearest found one of the same direction.
+    An end is the mean of the log ratio over two lengths (one, of fewer than four). Where the ends differ, order is taken to
+    change once, where that contradicts the least: of lines that meet slowly, noise makes many that cross.
     """
-    where, leads = _changes(lengths, np.log(first) - np.log(second))
-    said = [_said(place, lead, found, where, leads) for place, lead in found]
-    return said, float(np.isnan(where).all(axis=1).mean())
+    measured, again = (np.log(first) - np.log(second))[None], np.log(resamples[0]) - np.log(resamples[1])
+    ((short, long),) = _ends(measured)
+    alike = (_ends(again) == (short, long)).all(axis=1)
+    crossing, low, high = np.nan, np.nan, np.nan
+    if short * long < 0:
+        crossing = float(_changes(lengths, measured)[0])
+        if alike.any():
+            low, high = (float(end) for end in np.quantile(_changes(lengths, again[alike]), [0.025, 0.975]))
+    return Order(int(short), int(long), float(alike.mean()), crossing, low, high)
 
 
-def _said(place: float, lead: bool, found: list[tuple[float, bool]], where: np.ndarray, leads: np.ndarray) -> Crossing:
-    alike = np.log([other for other, other_leads in found if other_leads == lead])
-    same = np.where(leads == lead, where, np.nan)
-    apart = np.nan_to_num(np.abs(np.log(same)[..., None] - alike), nan=np.inf)
-    mine = np.isfinite(same) & (np.argmin(apart, axis=-1) == np.argmin(np.abs(alike - np.log(place))))
-    away = np.where(mine, np.abs(np.log(same) - np.log(place)), np.inf)
-    nearest = np.take_along_axis(same, np.argmin(away, axis=1)[:, None], axis=1)[mine.any(axis=1), 0]
-    if not len(nearest):
-        return Crossing(place, np.nan, np.nan, 0.0, lead)
-    low, high = np.exp(np.quantile(np.log(nearest), [0.025, 0.975]))
-    return Crossing(place, float(low), float(high), len(nearest) / len(where), lead)
+def _ends(apart: np.ndarray) -> np.ndarray:
+    """Returns, by row, the signs of both ends."""
+    among = min(_END, apart.shape[1] // 2)
+    return np.sign(np.column_stack([apart[:, :among].mean(axis=1), apart[:, -among:].mean(axis=1)]))
 
 
-def _changes(lengths: np.ndarray, apart: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns, by row and gap between lengths, where log first - log second changes its sign, and whether it was negative."""
-    x, sign = np.log(lengths), np.sign(apart)
-    for place in range(1, len(x)):
-        sign[:, place] = np.where(sign[:, place] == 0, sign[:, place - 1], sign[:, place])
-    before, after = apart[:, :-1], apart[:, 1:]
-    changes = sign[:, :-1] * sign[:, 1:] < 0
-    share = np.divide(before, before - after, out=np.zeros_like(before), where=changes)
-    return np.where(changes, np.exp(x[:-1] + share * np.diff(x)), np.nan), sign[:, :-1] < 0
+def _changes(lengths: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """Returns, by row, the crossing of rows whose ends differ: between the lengths that part it best."""
+    x, rows = np.log(lengths), np.arange(len(apart))
+    after_less_before = apart.sum(axis=1, keepdims=True) - 2 * np.cumsum(apart, axis=1)[:, :-1]
+    gap = (_ends(apart)[:, 1:] * after_less_before).argmax(axis=1)
+    before, after = apart[rows, gap], apart[rows, gap + 1]
+    share = np.divide(before, before - after, out=np.ones(len(rows)), where=before != after)
+    return np.exp(x[gap] + share * (x[gap + 1] - x[gap]))

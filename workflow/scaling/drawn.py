@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from workflow.panels import add_legend, name_axes, panels_of
 from workflow.points import Labels, columns_of
-from workflow.scaling.lines import PHASES, addressed, over_length, panels
+from workflow.scaling.lines import BATCH, LENGTH, PHASES, along_lines, over_length, panels
 from workflow.styles import GREY, Look, number, quantity, sentence
 
 ROOFLINE, BREAKDOWN = "roofline", "breakdown"
@@ -26,6 +26,7 @@ _PARTS = {
     "activation_bytes": ("the rest of the peak", "#56B4E9"),
 }
 _BROKEN_DOWN = ("train_step", "decode")
+_ALONG = {LENGTH: "Sequence length (tokens)", BATCH: "Batch (sequences)"}
 
 
 class Drawing(NamedTuple):
@@ -37,11 +38,14 @@ class Drawing(NamedTuple):
 
 
 def drawings(estimates: pd.DataFrame) -> dict[str, Drawing]:
-    """Returns the figures by name: a roofline where ceilings were measured, a breakdown per phase where parts were."""
+    """Returns the figures by name: a roofline where ceilings were measured, a breakdown per phase where parts were.
+
+    There is none where nothing was tried at two lengths or batches.
+    """
     rows = over_length(estimates)
+    rows = along_lines(rows) if len(rows) else rows
     if rows.empty:
         return {}
-    rows = addressed(rows)
     label = Labels(rows, series=columns_of(rows, "network"), panels=[])
     rows = label.put_on(rows).assign(panel=panels(rows))
     found = {}
@@ -55,8 +59,8 @@ def drawings(estimates: pd.DataFrame) -> dict[str, Drawing]:
 
 
 def _wide(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Returns a row per panel, series and length with a column for each name, missing where it was not measured."""
-    place = ["panel", "series", "length"]
+    """Returns a row per panel, series and length or batch, with a column for each name, missing where it was not measured."""
+    place = ["panel", "series", *(over for over in _ALONG if (rows["over"] == over).any())]
     phase = rows.groupby("panel")["phase"].first().map(PHASES.index)
     table = rows[rows["name"].isin(names)].pivot_table(index=place, columns="name", values="value", sort=True)
     table = table.reindex(columns=names).astype("float64").reset_index().rename_axis(columns=None)
@@ -114,20 +118,21 @@ def _draw_roof(ax: Axes, here: pd.DataFrame) -> None:
 def _breakdown(parts: pd.DataFrame, looks: dict[str, Look]) -> Figure:
     names = [label for label in looks if label in set(parts["series"])]
     figure, axes = panels_of(names, shared=True)
-    lengths = sorted(parts["length"].unique())
+    (over,) = (over for over in _ALONG if over in parts)
+    tried = sorted(parts[over].unique())
     said = quantity("memory", unit="B", values=[parts[list(_PARTS)].sum(axis=1).max()])
     present = [part for part in _PARTS if parts[part].any()]
     for name, ax in zip(names, axes, strict=True):
-        here = parts[parts["series"] == name].set_index("length")[list(_PARTS)].reindex(lengths).fillna(0.0)
-        below = np.zeros(len(lengths))
+        here = parts[parts["series"] == name].set_index(over)[list(_PARTS)].reindex(tried).fillna(0.0)
+        below = np.zeros(len(tried))
         for part in present:
             height = here[part].to_numpy() * said.factor
-            ax.bar(range(len(lengths)), height, bottom=below, color=_PARTS[part][1], width=0.8, lw=0, zorder=2)
+            ax.bar(range(len(tried)), height, bottom=below, color=_PARTS[part][1], width=0.8, lw=0, zorder=2)
             below += height
-        shown = range(len(lengths) - 1, -1, -(len(lengths) // 6 + 1))
-        ax.set_xticks(list(shown), [number(lengths[place]) for place in shown])
+        shown = range(len(tried) - 1, -1, -(len(tried) // 6 + 1))
+        ax.set_xticks(list(shown), [number(tried[place]) for place in shown])
         ax.grid(visible=False, axis="x")
-    name_axes(figure, axes, x="Sequence length (tokens)", y=f"Peak memory ({said.unit})")
+    name_axes(figure, axes, x=_ALONG[over], y=f"Peak memory ({said.unit})")
     handles = [Patch(color=_PARTS[part][1], label=_PARTS[part][0]) for part in present]
     add_legend(figure, handles, beside=len(axes) == 1)
     return figure
@@ -138,16 +143,17 @@ def _roof_caption(roof: pd.DataFrame) -> str:
     spread = [f"{values.min():.3g} to {values.max():.3g}" for values in (rates, bandwidths)]
     return (
         "Counted operations over the median time of a call, against operations per byte of the tensors that stay between calls, "
-        "each read once; a point per length. Lines: the medians of what a matrix product and a copy reached beside each point "
-        f"({spread[0]} FLOP/s, {spread[1]} B/s). A point lies above the slope where it reads from a cache, and above the "
-        "level where a kernel skips what is counted."
+        f"each read once; a point per {BATCH if BATCH in roof else LENGTH}. Lines: the medians of what a matrix product and a "
+        f"copy reached beside each point ({spread[0]} FLOP/s, {spread[1]} B/s). A point lies above the slope where it reads "
+        "from a cache, and above the level where a kernel skips what is counted."
     )
 
 
 def _parts_caption(parts: pd.DataFrame) -> str:
     counted = [said for part, (said, _) in _PARTS.items() if part != "activation_bytes" and parts[part].any()]
     listed = f"{', '.join(counted[:-1])} and {counted[-1]}" if len(counted) > 1 else "".join(counted)
+    by = "batch" if BATCH in parts else "sequence length"
     return (
-        f"{sentence(parts['panel'].iloc[0])}: what the peak memory is made of, by sequence length. Counted from tensors: "
+        f"{sentence(parts['panel'].iloc[0])}: what the peak memory is made of, by {by}. Counted from tensors: "
         f"{listed}; the rest is what the measured peak has above them."
     )

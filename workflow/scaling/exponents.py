@@ -1,4 +1,4 @@
-"""The statistics of y = c length^p: the exponent, whether it bends, and what is left beyond a floor.
+"""The statistics of y = c length^p: the exponent, whether it bends, where it tends, and what is left beyond a floor.
 
 Lengths are in increasing order, values above zero. Errors are taken as relative: all fits are of log y.
 """
@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize, stats
+
+from workflow.statistics.means import Group, combination, interval
 
 LEAST_LENGTHS, LEAST_SPAN = 6, 32  # what an exponent is told from
 MARGIN = 0.1  # around 0, 1 and 2, within which an interval is called constant, linear or quadratic
@@ -22,7 +24,7 @@ _SHARES = np.concatenate([[0.0], np.logspace(-4, 4, 81)])  # of the floor, relat
 
 
 class Exponent(NamedTuple):
-    """An exponent with its 95 % interval, missing where two lengths leave none."""
+    """An exponent with its 95 % interval, missing where there is none."""
 
     value: float
     low: float
@@ -54,6 +56,21 @@ def exponent(lengths: np.ndarray, values: np.ndarray) -> Exponent:
     slope, error = _last_coefficient(np.log(lengths), np.log(values), degree=1)
     half = stats.t.ppf(0.975, len(lengths) - 2) * error if len(lengths) > 2 else np.nan
     return Exponent(slope, slope - half, slope + half)
+
+
+def between(lengths: np.ndarray, repeats: list[np.ndarray]) -> Exponent:
+    """Returns the exponent between two lengths, with Welch's interval over the repeated values at each, two or more.
+
+    The interval is missing where all values at a length are the same, at both.
+    """
+    width = float(np.log(lengths[1] / lengths[0]))
+    logs = [np.log(values) for values in repeats]
+    groups = [
+        Group(float(of.mean()), float(of.std(ddof=1)), len(of), sign / width)
+        for of, sign in zip(logs, (-1, 1), strict=True)
+    ]
+    found = combination(groups)
+    return Exponent(found.value, *(interval(found, level=0.95) if found.error else (np.nan, np.nan)))
 
 
 def bend(lengths: np.ndarray, values: np.ndarray) -> Bend:
