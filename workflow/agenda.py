@@ -54,7 +54,7 @@ def items_of(plans: Iterable[Plan], *, seeds: int) -> list[Item]:
 
 
 def _stages(plan: Plan, *, seeds: int) -> list[Stage]:
-    """Returns the stages of a plan's runs: references, profiles, tuning by rung, confirmation by the number of the seed, controls."""
+    """Returns the stages of a plan's runs: references, profiles, tuning by rung, confirmation by seed, and controls."""
     stages: list[Stage] = []
     rungs: dict[str, int] = {}
     confirmed: Counter[str] = Counter()

@@ -40,11 +40,11 @@ class PlannedRun(Spec):
 
 
 class PlannedControl(Spec):
-    """A control by its confirming runs, and by those of the entrant that it copies or changes; why there is none, if so."""
+    """A control by its confirming runs, and by those `of` the entrant that it copies or changes; the reason if it has none."""
 
     control: Control
+    of: tuple[str, ...]
     runs: tuple[str, ...]
-    against: tuple[str, ...]
     reason: str
 
 

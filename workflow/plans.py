@@ -1,6 +1,5 @@
 """An experiment file becomes runs: base x grid at one scale, every run validated before the first one starts."""
 
-import difflib
 import itertools
 import json
 from collections.abc import Iterable
@@ -11,15 +10,14 @@ import yaml
 from pydantic import Field, ValidationError
 
 from tasks import AnyTask
-from tasks.presets import PRESETS
 from tasks.series.series import SeriesTask
-from tasks.task import TokenTask
 from workflow.claims.files import keep
 from workflow.files import write
 from workflow.grids import points
 from workflow.identity import group_id, run_id
-from workflow.planfile import SCALES, Figure, PlanFile, PlannedControl, PlannedRun, Role, Tree, first_problem
+from workflow.planfile import SCALES, Control, Figure, PlanFile, PlannedControl, PlannedRun, Role, Tree, first_problem
 from workflow.runs import ReferenceRun, Run, RunFile, Selected, TrainingRun
+from workflow.settings import has, merged, run_at
 from workflow.spec import Spec
 
 FOLDER = Path(__file__).parent / "experiments"
@@ -71,7 +69,7 @@ class Change(Spec):
     tune_at: Tree = {}
     halving: tuple[Rung, ...] | None = None
     confirm: Axes = {}
-    controls_of: Tree = {}
+    controls: Tree = {}
 
 
 class Experiment(Spec):
@@ -90,6 +88,19 @@ class Experiment(Spec):
     controls: Controls | None = None
     reference_examples: int = Field(default=0, ge=0)
     scales: dict[Literal["smoke", "quick", "paper"], Change]
+
+
+class Protocol(NamedTuple):
+    """What all entrants of a plan share: their settings, how a rate is chosen, the axes of confirmation, whose file it is."""
+
+    base: Tree
+    tune: Tuning
+    fresh: Axes
+    where: str
+
+    def runs(self, settings: Tree, axes: Axes) -> list[Run]:
+        """Returns the runs at every point of the axes."""
+        return [run_at(self.base, settings | point, where=self.where) for point in points(axes)]
 
 
 class Planned(NamedTuple):
@@ -147,23 +158,18 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
     except yaml.YAMLError as error:
         raise ValueError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
     change = spec.scales.get(scale, Change())
-    base = _merged(spec.base, change.base)
+    base = merged(spec.base, change.base)
     grids = [spec.grid | axes for axes in (change.grid if isinstance(change.grid, list) else [change.grid])]
     runs: dict[str, Planned] = {}
     waiting: dict[str, list[list[Run]]] = {}
-    tune = _tuning_at(spec.tune, change)
-    fresh = spec.confirm | change.confirm
+    protocol = _protocol(spec, change, base=base, where=where)
     entrants: list[tuple[Tree, list[Run]]] = []
     for cell in itertools.chain.from_iterable(points(grid) for grid in grids):
-        if tune is None:
+        if protocol is None:
             _add(runs, "profile", [run_at(base, cell, where=where)])
             continue
-        selected = _tune(runs, base, cell | tune.at, tune=tune, control=False, where=where)
-        if set(fresh["seed"]) & set(tune.grid["seed"]):
-            raise ValueError(
-                f"{where}: confirm.seed must share no seed with tune.grid.seed: a selected run is not a confirmation"
-            )
-        confirming = [run_at(base, cell | point | {_RATE: selected}, where=where) for point in points(fresh)]
+        selected = _tune(runs, cell | protocol.tune.at, protocol=protocol, control=False)
+        confirming = protocol.runs(cell | {_RATE: selected}, protocol.fresh)
         entrants.append((cell, confirming))
         # Cells that wait for the same tuning runs share processes, as starting one costs more than a small run.
         cells = waiting.setdefault(group_id(selected["best_of"]), [])
@@ -176,9 +182,8 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
             reference["examples"] = told["evaluation"]["batches"] * told["optimizer"]["batch_size"]
         _add(runs, "reference", [run_at(reference, {}, where=where)])
     controls: tuple[PlannedControl, ...] = ()
-    if spec.controls is not None:
-        stated = spec.controls.model_copy(update={"of": spec.controls.of | change.controls_of})
-        controls = _controls(runs, stated, entrants, base=base, tune=tune, fresh=fresh, where=where)
+    if protocol is not None and spec.controls is not None:
+        controls = _controls(runs, _controls_at(spec.controls, change, where=where), entrants, protocol=protocol)
     if len({planned.run.network.block for planned in runs.values() if not isinstance(planned.run, ReferenceRun)}) > 1:
         raise ValueError(
             f"{where}: network.block is shared in some runs and native in others, which are not to be compared: "
@@ -194,7 +199,7 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
         question=" ".join(spec.question.split()),
         figures=spec.figures,
         varied=varied,
-        tuned=tuple(tune.grid[_RATE]) if tune else (),
+        tuned=tuple(protocol.tune.grid[_RATE]) if protocol else (),
         runs=tuple(runs.values()),
         controls=controls,
     )
@@ -256,25 +261,38 @@ def _cohort(role: Role, cell: list[Run]) -> str:
     return f"{role}-{cell[0].network.mixer.name}-{group_id(list(map(run_id, cell)))}"
 
 
-def _tuning_at(tuning: Tuning | None, change: Change) -> Tuning | None:
-    """Returns how learning rates are chosen at a scale."""
-    if tuning is None:
+def _protocol(spec: Experiment, change: Change, *, base: Tree, where: str) -> Protocol | None:
+    """Returns how entrants are tuned and confirmed at a scale, None where they are not; ValueError where that is unsound."""
+    if spec.tune is None:
         return None
-    halving = tuning.halving if change.halving is None else change.halving
-    return Tuning(at=tuning.at | change.tune_at, grid=tuning.grid | change.tune, halving=halving)
+    halving = spec.tune.halving if change.halving is None else change.halving
+    tune = Tuning(at=spec.tune.at | change.tune_at, grid=spec.tune.grid | change.tune, halving=halving)
+    fresh = spec.confirm | change.confirm
+    if set(fresh["seed"]) & set(tune.grid["seed"]):
+        raise ValueError(
+            f"{where}: confirm.seed must share no seed with tune.grid.seed: a selected run is not a confirmation"
+        )
+    return Protocol(base, tune, fresh, where)
 
 
-def _tune(runs: dict[str, Planned], base: Tree, cell: Tree, *, tune: Tuning, control: bool, where: str) -> Tree:
+def _controls_at(controls: Controls, change: Change, *, where: str) -> Controls:
+    try:
+        return Controls.model_validate(merged(controls.model_dump(), change.controls))
+    except ValidationError as error:
+        raise ValueError(f"{where}: controls.{first_problem(error)}") from None
+
+
+def _tune(runs: dict[str, Planned], cell: Tree, *, protocol: Protocol, control: bool) -> Tree:
     """Puts the tuning runs of a cell into the plan, rung by rung, and returns the learning rate that they select."""
+    tune, where = protocol.tune, protocol.where
     rates: list[Any] = tune.grid[_RATE]
     for rung in tune.halving:
         if rung.keep >= len(rates):
             raise ValueError(f"{where}: halving: keep={rung.keep} of {len(rates)} learning rates drops none")
-        trials = points(tune.grid | {_RATE: rates})
-        tried = [run_at(base, cell | trial | {"optimizer.until": rung.until}, where=where) for trial in trials]
+        tried = protocol.runs(cell | {"optimizer.until": rung.until}, tune.grid | {_RATE: rates})
         ids = _add(runs, "control" if control else "screen", tried)
         rates = [{"best_of": ids, "place": place} for place in range(rung.keep)]
-    whole = [run_at(base, cell | trial, where=where) for trial in points(tune.grid | {_RATE: rates})]
+    whole = protocol.runs(cell, tune.grid | {_RATE: rates})
     if whole[0].optimizer.until is not None:
         raise ValueError(
             f"{where}: optimizer.until must be null, or no run is tested; tune.halving has an until of its own"
@@ -286,79 +304,47 @@ def _tune(runs: dict[str, Planned], base: Tree, cell: Tree, *, tune: Tuning, con
 
 
 def _controls(
-    runs: dict[str, Planned],
-    controls: Controls,
-    entrants: list[tuple[Tree, list[Run]]],
-    *,
-    base: Tree,
-    tune: Tuning | None,
-    fresh: Axes,
-    where: str,
+    runs: dict[str, Planned], controls: Controls, entrants: list[tuple[Tree, list[Run]]], *, protocol: Protocol
 ) -> tuple[PlannedControl, ...]:
     """Puts the controls into the plan, and returns which of its runs they are."""
-    named = ((cell, copied) for cell, copied in entrants if _has(copied[0], controls.of))
-    cell, copied = next(named, ({}, []))
-    if tune is None or not copied:
-        raise ValueError(f"{where}: controls.of: no cell that is tuned has {json.dumps(controls.of)}")
-    seeds = [controls.seeds_from + place for place in range(len(fresh["seed"]))]
-    if set(seeds) & {*fresh["seed"], *tune.grid["seed"]}:
-        raise ValueError(f"{where}: controls.seeds_from={seeds[0]}: a duplicate shares no seed with tune and confirm")
-    rate = copied[0].optimizer.learning_rate.model_dump(mode="json")
-    made = {
-        "chance": [cell | point | _UNTRAINED for point in points(fresh)],
-        "duplicate": [cell | point | {_RATE: rate} for point in points(fresh | {"seed": seeds})],
+    named = [(cell, confirming) for cell, confirming in entrants if has(confirming[0], controls.of)]
+    if not named:
+        raise ValueError(f"{protocol.where}: controls.of: no cell of the grid has {json.dumps(controls.of)}")
+    cell, copied = named[0]
+    against, known = tuple(map(run_id, copied)), set(runs)
+    made: dict[Control, list[Run]] = {
+        "chance": protocol.runs(cell | _UNTRAINED, protocol.fresh),
+        "duplicate": _duplicates(copied, cell, first=controls.seeds_from, protocol=protocol),
     }
-    known, against, reason = set(runs), tuple(map(run_id, copied)), ""
-    if isinstance(controls.handicap, str):
-        made["handicapped"], reason = [], controls.handicap
-    else:
-        cell = cell | controls.handicap
-        rate = _tune(runs, base, cell | tune.at | controls.handicap, tune=tune, control=True, where=where)
-        made["handicapped"] = [cell | point | {_RATE: rate} for point in points(fresh)]
-    found = []
-    for control, settings in made.items():
-        made_runs = [run_at(base, point, where=where) for point in settings]
-        # What shares the network of the copied runs, and waits for no other rate, is served with them.
-        cohort = runs[against[0]].cohort if control != "handicapped" else None
-        ids = _add(runs, "control", made_runs, cohort=cohort) if made_runs else []
-        if known & set(ids):
-            raise ValueError(f"{where}: controls: the {control} entrant is one of the grid: state other settings")
-        told = () if control == "chance" else against
-        found.append(PlannedControl(control=control, runs=tuple(ids), against=told, reason=reason))
-        reason = ""
-    return tuple(found)
+    for fresh in made.values():  # they share their network with the copied runs, and so a process
+        _add(runs, "control", fresh, cohort=runs[against[0]].cohort)
+    if isinstance(controls.handicap, dict):
+        # The changes come last, as they may go into what the cell states.
+        selected = _tune(runs, cell | protocol.tune.at | controls.handicap, protocol=protocol, control=True)
+        made["handicapped"] = protocol.runs(cell | controls.handicap | {_RATE: selected}, protocol.fresh)
+        _add(runs, "control", made["handicapped"])
+    names = {control: tuple(map(run_id, cohort)) for control, cohort in made.items()}
+    if twice := [control for control, ids in names.items() if known & set(ids)]:
+        raise ValueError(
+            f"{protocol.where}: controls: the runs of {twice[0]} are those of an entrant: change another field"
+        )
+    reason = controls.handicap if isinstance(controls.handicap, str) else ""
+    return (
+        PlannedControl(control="chance", of=against, runs=names["chance"], reason=""),
+        PlannedControl(control="duplicate", of=against, runs=names["duplicate"], reason=""),
+        PlannedControl(control="handicapped", of=against, runs=names.get("handicapped", ()), reason=reason),
+    )
 
 
-def _has(run: Run, settings: Tree) -> bool:
-    """Returns whether the run has these settings, by dotted path."""
-    for path, value in settings.items():
-        node: Any = run.model_dump(mode="json")
-        for part in path.split("."):
-            node = node.get(part) if isinstance(node, dict) else None
-        if node != value:
-            return False
-    return True
-
-
-def run_at(base: Tree, settings: Tree, *, where: str) -> Run:
-    """Returns the run at one point of the grid: the base with `settings`, by dotted path, put in."""
-    tree: Tree = json.loads(json.dumps(base))
-    for path, value in json.loads(json.dumps(settings)).items():
-        *parents, leaf = path.split(".")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[leaf] = value
-    try:
-        run = RunFile.model_validate_json(json.dumps({"run": _complete(tree)})).run
-        if isinstance(run, TrainingRun):  # not in the type: a result stays readable where its corpus is not at hand
-            for point in run.evaluation.points:
-                _posed(run.task, point)
-    except ValueError as error:
-        problem = first_problem(error) if isinstance(error, ValidationError) else str(error)
-        point = ", ".join(f"{path}={json.dumps(value)}" for path, value in settings.items())
-        raise ValueError(f"{where}: {problem} (at {point})") from None
-    return run
+def _duplicates(copied: list[Run], cell: Tree, *, first: int, protocol: Protocol) -> list[Run]:
+    """Returns as many runs of the cell as confirm it, from other seeds, at the rate that was chosen for it."""
+    seeds = list(range(first, first + len(protocol.fresh["seed"])))
+    if set(seeds) & {*protocol.fresh["seed"], *protocol.tune.grid["seed"]}:
+        raise ValueError(
+            f"{protocol.where}: controls.seeds_from={first}: a duplicate shares no seed with tune and confirm"
+        )
+    rate = copied[0].optimizer.learning_rate.model_dump(mode="json")
+    return protocol.runs(cell | {_RATE: rate}, protocol.fresh | {"seed": seeds})
 
 
 def _refuse_mixed_sources(tasks: Iterable[AnyTask], where: str) -> None:
@@ -371,43 +357,3 @@ def _refuse_mixed_sources(tasks: Iterable[AnyTask], where: str) -> None:
                 f"{where}: task.source of {task.name} is {sources[task.name]} in some runs and {source} in others, which "
                 "are different tasks: give each an experiment of its own"
             )
-
-
-def _complete(tree: Tree) -> Tree:
-    """Returns the settings with a published setting of the task, where one is named, written out."""
-    task = tree.get("task")
-    if not isinstance(task, dict) or "preset" not in task:
-        return tree
-    name = task["preset"]
-    if name not in PRESETS:
-        near = difflib.get_close_matches(str(name), PRESETS, n=3)
-        raise ValueError(f"task.preset: unknown preset {name!r}{': did you mean ' + ', '.join(near) if near else ''}")
-    fields = {field: value for field, value in task.items() if field != "preset"}
-    return tree | {"task": PRESETS[name].model_dump(mode="json") | fields}
-
-
-def _posed(task: AnyTask, point: Tree) -> None:
-    """ValueError where the task cannot be tested there, or by the same network."""
-    other = task.at(point)
-    asked = ["vocabulary_size"] if isinstance(task, TokenTask) else ["channels", "outputs"]
-    for field in asked:
-        if getattr(other, field) != getattr(task, field):
-            raise ValueError(
-                f"evaluation.grid: {field} would be {getattr(other, field)} at {point}, but the network is made for "
-                f"{getattr(task, field)}: vary that in the experiment's grid"
-            )
-
-
-def _merged(tree: Tree, change: Tree) -> Tree:
-    """Returns `tree` with the leaves of `change` put over its own; a grid and a mapping with a `name` are replaced whole."""
-    merged = dict(tree)
-    for key, value in change.items():
-        inner = merged.get(key)
-        whole = (
-            not (isinstance(inner, dict) and isinstance(value, dict))
-            or "name" in value
-            or "preset" in value
-            or key == "grid"
-        )
-        merged[key] = value if whole else _merged(inner, value)
-    return merged

@@ -1,0 +1,1 @@
+"""Measurements -> whether what is known beforehand came out: the controls of an experiment that trains."""
