@@ -27,16 +27,6 @@ class Contrast(Spec):
     minus: tuple[Where, ...] = ()
 
 
-class Slope(Spec):
-    """By how much a test score rises for every doubling of `x`, a field or another number of the same runs, by least squares."""
-
-    kind: Literal["slope"]
-    experiment: str
-    metric: str
-    x: str
-    where: Where = {}
-
-
 class Exponent(Spec):
     """The exponent p of cost = c length^p, as `workflow.scaling` finds it.
 
@@ -78,7 +68,7 @@ class Unmeasured(Spec):
 
 
 Estimand = Annotated[
-    Contrast | Slope | Exponent | Crossing | Largest | Unmeasured,
+    Contrast | Exponent | Crossing | Largest | Unmeasured,
     Field(discriminator="kind"),
 ]
 
@@ -100,8 +90,12 @@ class Region(Spec):
 
     def __str__(self) -> str:
         if self.between is not None:
-            return f"between {self.between[0]:g} and {self.between[1]:g}"
-        return f"above {self.above:g}" if self.above is not None else f"below {self.below:g}"
+            return f"between {_said(self.between[0])} and {_said(self.between[1])}"
+        return f"above {_said(self.above)}" if self.above is not None else f"below {_said(self.below)}"
+
+
+def _said(bound: float | None) -> str:
+    return f"{bound:.0f}" if bound is not None and bound == int(bound) else f"{bound:g}"
 
 
 class Preconditions(Spec):
