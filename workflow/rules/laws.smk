@@ -1,0 +1,16 @@
+# How the loss falls with parameters, tokens and compute, where an experiment varies sizes and steps.
+
+
+rule laws:
+    input:
+        measurements=f"{RESULTS}/{SCALE}/{{experiment}}/measurements.csv",
+        code=package("laws") + code("panels.py", "points.py", "styles.py", "confirmations.py", "figures.py"),
+    output:
+        laws=f"{RESULTS}/{SCALE}/{{experiment}}/laws.csv",
+        figures=directory(f"{RESULTS}/{SCALE}/{{experiment}}/laws"),
+    log:
+        f"{RESULTS}/logs/{SCALE}_{{experiment}}_laws.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m workflow.laws {input.measurements} --output {output.laws} --figures {output.figures} 2>&1 | tee {log}"
