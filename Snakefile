@@ -26,6 +26,8 @@ rule:
     default_target: True
     input:
         f"{RESULTS}/{SCALE}/report.html",
+        f"{RESULTS}/{SCALE}/report.pdf",
+        f"{RESULTS}/{SCALE}/SHA256SUMS",
 
 
 for name in PLANS:
@@ -40,4 +42,10 @@ for name in PLANS:
 
 include: "workflow/rules/paths.smk"
 include: "workflow/rules/runs.smk"
+include: "workflow/rules/controls.smk"
+include: "workflow/rules/claims.smk"
+include: "workflow/rules/laws.smk"
+include: "workflow/rules/interpretation.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/paper.smk"
+include: "workflow/rules/verification.smk"

@@ -52,7 +52,10 @@ def test_modules_are_imported_by_their_full_name():
                     assert {alias.name for alias in node.names} <= registries[node.module], path
 
 
-@pytest.mark.parametrize("module", ["estimates", "figures", "tables", "report", "scaling.__main__"])
+@pytest.mark.parametrize(
+    "module",
+    ["claims.__main__", "estimates", "figures", "paper.__main__", "report.__main__", "scaling.__main__", "tables"],
+)
 def test_who_reads_tables_starts_without_torch(module):
     program = f"import sys, workflow.{module}; assert not {{'torch', 'models', 'tasks'}} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from workflow.estimates import AGREED, ALONE, LABELS, SEEDS, SHARE
-from workflow.intervals import tied_with_best
 from workflow.planfile import Figure, PlanFile
 from workflow.points import Points
+from workflow.statistics.comparisons import tied_with_best
 from workflow.styles import QUARTILES, number, predictor, sentence, uncertain, words
 
 _INTERVALS = {

@@ -16,6 +16,7 @@ from workflow.panels import (
     add_legend,
     logarithmic,
     name_axes,
+    narrow,
     panel_width,
     panels_of,
     set_x_scale,
@@ -196,6 +197,8 @@ def _draw_references(ax: Axes, references: pd.DataFrame, points: Points) -> None
     ax.set_ylim(
         min(bottom, table.min().min() - 0.03 * (top - bottom)), max(top, table.max().max() + 0.03 * (top - bottom))
     )
+    if narrow() and len(points.panels) > 1:
+        return  # no room for names, which the caption has with their scores
     heights = np.array([table.loc[group[0]].dropna().iloc[-1] for group in groups])
     inches = ax.get_window_extent().height / ax.figure.dpi
     fractions = spread((heights - ax.get_ylim()[0]) / np.ptp(ax.get_ylim()), gap=_LABEL_HEIGHT / inches)

@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 
 from workflow.confirmations import COUNTS, PLATFORM, confirmations, confirming_runs
-from workflow.intervals import binomial_interval, t_interval
+from workflow.statistics.means import t_interval
+from workflow.statistics.shares import binomial_interval
 from workflow.styles import QUARTILES
 from workflow.table import FIXED, STATISTICS, TUNED_BY, at_columns, field_columns, read_table, write_table
 

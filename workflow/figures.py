@@ -8,6 +8,7 @@ same tables, every file is the same, byte for byte.
 """
 
 import argparse
+import functools
 import io
 import os
 import sys
@@ -23,7 +24,7 @@ from workflow.files import write
 from workflow.panels import house_style
 from workflow.planfile import PlanFile, read_plan
 from workflow.points import Labels, Points, columns_of, panel_order, points
-from workflow.scaling.drawn import drawings
+from workflow.scaling.drawn import Drawing, drawings
 from workflow.styles import Look
 from workflow.table import RATE, field_columns, read_table, write_table
 from workflow.tuning import UNTIL, tuning
@@ -32,26 +33,29 @@ LEARNING_RATES = "learning-rates"
 
 
 def draw_all(plan: PlanFile, *, estimates: pd.DataFrame, measurements: pd.DataFrame, folder: Path) -> None:
-    """Leaves every figure of the plan in the folder."""
-    for name, spec in plan.figures.items():
-        shown = points(spec, plan=plan, estimates=estimates, measurements=measurements)
-        with matplotlib.rc_context(house_style()):
-            save(figure_of(shown, y=spec.y), folder / name)
-        write_table(plotted(shown), folder / f"{name}.csv")
-        write(folder / f"{name}.txt", caption(spec, plan=plan, points=shown) + "\n")
-    for name, drawing in drawings(estimates).items():
+    """Leaves every figure of the experiment in the folder."""
+    for name, drawing in drawings_of(plan, estimates=estimates, measurements=measurements).items():
         with matplotlib.rc_context(house_style()):
             save(drawing.draw(), folder / name)
         write_table(drawing.data, folder / f"{name}.csv")
         write(folder / f"{name}.txt", drawing.caption + "\n")
+
+
+def drawings_of(plan: PlanFile, *, estimates: pd.DataFrame, measurements: pd.DataFrame) -> dict[str, Drawing]:
+    """Returns every figure of an experiment by name: the plan's, those of what was profiled, the learning rates."""
+    found: dict[str, Drawing] = {}
+    for name, spec in plan.figures.items():
+        shown = points(spec, plan=plan, estimates=estimates, measurements=measurements)
+        draw = functools.partial(figure_of, shown, y=spec.y)
+        found[name] = Drawing(plotted(shown), caption(spec, plan=plan, points=shown), draw)
+    found |= drawings(estimates)
     if plan.tuned:
         trials, looks, panels = learning_rates(plan, measurements=measurements)
         whole = trials[trials["until"].isna() & trials["rate"].notna()]  # losses after as many steps, as far as known
-        with matplotlib.rc_context(house_style()):
-            units = measurements.loc[measurements["name"] == "loss", "unit"]
-            save(curves_of(whole, looks=looks, panels=panels, unit=units.iloc[0]), folder / LEARNING_RATES)
-        write_table(trials, folder / f"{LEARNING_RATES}.csv")
-        write(folder / f"{LEARNING_RATES}.txt", tuning_caption(trials, plan=plan) + "\n")
+        unit = measurements.loc[measurements["name"] == "loss", "unit"].iloc[0]
+        draw = functools.partial(curves_of, whole, looks=looks, panels=panels, unit=unit)
+        found[LEARNING_RATES] = Drawing(trials, tuning_caption(trials, plan=plan), draw)
+    return found
 
 
 def plotted(points: Points) -> pd.DataFrame:
@@ -85,16 +89,25 @@ def learning_rates(plan: PlanFile, *, measurements: pd.DataFrame) -> tuple[pd.Da
 
 
 def save(figure: Figure, stem: Path) -> None:
-    """Leaves the figure as SVG and PDF, without dates, each whole or not at all; call it within `house_style`."""
+    """Leaves the figure as SVG and PDF, each whole or not at all; call it within `house_style`."""
+    for kind in ("svg", "pdf"):
+        leave(image(figure, kind=kind), stem.with_name(f"{stem.name}.{kind}"))
+
+
+def image(figure: Figure, *, kind: str) -> bytes:
+    """Returns the figure as svg or pdf, without dates; call it within `house_style`."""
     absent = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
-    for kind, metadata in absent.items():
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format=kind, metadata=metadata)
-        path = stem.with_name(f"{stem.name}.{kind}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_bytes(drawn.getvalue())
-        temporary.replace(path)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=kind, metadata=absent[kind])
+    return drawn.getvalue()
+
+
+def leave(content: bytes, path: Path) -> None:
+    """Replaces `path` by the content at once, as `workflow.files.write` does with a text."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 
 TEXT_WIDTH = 5.5  # inches, of a NeurIPS or ICLR page: figures are drawn at their final size
+WIDTHS = {"icml": 3.25, "neurips": TEXT_WIDTH}  # inches, of one column of two, and of the text
 GREY = "#6e6e6e"
 DASH = "\N{EN DASH}"  # between the ends of a range, and for nothing
 
@@ -123,6 +124,7 @@ _WORDS = {
     "bits_per_byte": "bits per byte",
     "solved": "share of seeds that solve the task",
     "seconds": "time per call",
+    "first_seconds": "time of the first call",
     "step_seconds": "time per token",
     "deviation": "largest log-probability difference",
     "flops_per_second": "operations per second",
@@ -144,7 +146,7 @@ _WORDS = {
     "dense": "dense labels",
     "final": "final label",
 }
-_UNITS = {"at.length": "tokens", "length": "tokens"}
+_UNITS = {"at.length": "tokens", "length": "tokens", "batch": "sequences"}
 _SCALES = {
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")),
     "B": ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B")),
@@ -245,17 +247,24 @@ def uncertain(row: pd.Series, *, factor: float) -> str:
     The latter is for a lopsided interval. Quartiles are always told as ± half their distance.
     """
     value, low, high = (float(row[name]) * factor for name in ("value", "low", "high"))
-    if not np.isfinite(low) or not np.isfinite(high) or high <= low:
+    digits = decimals(low, high)
+    if digits is None:
         return exact(value)
     half = (high - low) / 2
-    digits = max(0, 1 - int(np.floor(np.log10(half))))
     if row["interval"] != QUARTILES and abs((high - value) - (value - low)) > 0.02 * (high - low):
-        return f"{value:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
-    return f"{value:,.{digits}f} ± {half:,.{digits}f}"
+        return f"{value:z,.{digits}f} [{low:z,.{digits}f}, {high:z,.{digits}f}]"
+    return f"{value:z,.{digits}f} ± {half:,.{digits}f}"
+
+
+def decimals(low: float, high: float) -> int | None:
+    """Returns how many decimals an interval allows, two digits of its half; None where it has no width or no end."""
+    if not np.isfinite(low) or not np.isfinite(high) or high <= low:
+        return None
+    return max(0, 1 - int(np.floor(np.log10((high - low) / 2))))
 
 
 def exact(value: float) -> str:
     """Returns a number that has no interval: whole if it is, else to three digits."""
     if not np.isfinite(value):
         return DASH
-    return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:z,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.3g}"

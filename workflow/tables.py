@@ -3,7 +3,8 @@
     python -m workflow.tables plan.json estimates.csv measurements.csv --output results/quick/recall/tables
 
 One table per figure of the plan, `<figure>-solved` (the share of seeds that solve the task) beside those of an
-accuracy, and `fairness`: what each network is, what it costs and what it was given. With `--scaling` and `--crossovers`,
+accuracy, `fairness`: what each network is, what it costs and what it was given, and of what was timed `conditions`, where
+the machine told any. With `--scaling` and `--crossovers`,
 which `workflow.scaling` left, two tables more of the same names.
 """
 
@@ -15,18 +16,19 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from workflow.conditions import condition_rows
 from workflow.confirmations import FLOORS
 from workflow.estimates import SHARE, SOLVED
 from workflow.fairness import fairness_rows
 from workflow.files import write
-from workflow.intervals import tied_with_best
 from workflow.planfile import Figure, PlanFile, read_plan
 from workflow.points import Points, points, yardsticks
 from workflow.scaling.told import crossover_rows, scaling_rows
+from workflow.statistics.comparisons import tied_with_best
 from workflow.styles import BETTER_LOW, DASH, QUARTILES, exact, number, predictor, sentence, uncertain, words
 from workflow.table import read_table
 
-FAIRNESS = "fairness"
+FAIRNESS, CONDITIONS = "fairness", "conditions"
 SCALING, CROSSOVERS = "scaling", "crossovers"
 _MOST_COLUMNS = 5
 
@@ -60,21 +62,30 @@ def tables_of(plan: PlanFile, *, estimates: pd.DataFrame, measurements: pd.DataF
             solved = spec.model_copy(update={"y": "solved"})
             shown = points(solved, plan=plan, estimates=estimates, measurements=measurements)
             found[f"{name}-solved"] = score_table(solved, shown=shown)
-    head, rows, note = fairness_rows(plan, estimates=estimates, measurements=measurements)
-    body = [[Cell(text) for text in row] for row in rows]
-    found[FAIRNESS] = Table("What each network is, costs and was given", head, body, 1, "", 0, note)
+    fairness = fairness_rows(plan, estimates=estimates, measurements=measurements)
+    found[FAIRNESS] = plain_table("What each network is, costs and was given", fairness)
+    conditions = condition_rows(measurements)
+    if conditions[1]:
+        found[CONDITIONS] = plain_table("Under what conditions it was timed", conditions)
     return found
 
 
+def plain_table(title: str, told: tuple[list[str], list[list[str]], str]) -> Table:
+    """Returns a head, rows of text and a note as a table whose first column holds names."""
+    head, rows, note = told
+    return Table(title, head, [[Cell(text) for text in row] for row in rows], 1, "", 0, note)
+
+
 def cost_tables(scaling: pd.DataFrame, crossovers: pd.DataFrame) -> dict[str, Table]:
-    """Returns, by name, how cost grows with length and where lines cross."""
+    """Returns, by name, how cost grows and where lines cross, as far as either is known."""
     told = {
-        SCALING: ("How cost grows with sequence length", scaling_rows(scaling)),
+        SCALING: ("How cost grows", scaling_rows(scaling)),
         CROSSOVERS: ("Where lines cross", crossover_rows(crossovers)),
     }
     return {
         name: Table(title, head, [[Cell(text, remark=remark) for text, remark in row] for row in rows], 2, "", 0, note)
         for name, (title, (head, rows, note)) in told.items()
+        if rows
     }
 
 

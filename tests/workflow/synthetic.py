@@ -184,6 +184,7 @@ def _profiled(run: ProfilingRun, rng: np.random.Generator) -> list[Measurement]:
         Measurement(name="seconds", value=value, unit="s", at={"round": at % run.rounds, "sample": at})
         for at, value in enumerate(seconds.tolist())
     ]
+    rows += [Measurement(name="first_seconds", value=2.0, unit="s", at={"round": at}) for at in range(run.rounds)]
     counted = _sizes(run.network, run.vocabulary, (run.length,))
     flops = next(row.value for row in counted if row.name == "flops") * run.batch * run.length
     sizes = [row.model_copy(update={"at": {}}) for row in counted if row.name != "flops"]

@@ -23,3 +23,18 @@ def scaling(experiment):
 
 def package(folder):
     return sorted(str(path) for path in Path(workflow.basedir, "workflow", folder).glob("*.py"))
+
+
+def controls(experiment):
+    """What is told of the controls, where an experiment trains."""
+    trains = any(planned.run.kind == "training" for planned in PLANS[experiment].runs)
+    return [f"{RESULTS}/{SCALE}/{experiment}/controls.csv"] if trains else []
+
+
+def has_laws(experiment):
+    return {"network.width", "optimizer.steps"} <= set(PLANS[experiment].varied)
+
+
+def laws(experiment):
+    """What is told of the loss over parameters, tokens and compute."""
+    return [f"{RESULTS}/{SCALE}/{experiment}/laws.csv"] if has_laws(experiment) else []

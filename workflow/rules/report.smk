@@ -25,7 +25,7 @@ for plan in PLANS.values():
 rule estimates:
     input:
         measurements=f"{RESULTS}/{SCALE}/{{experiment}}/measurements.csv",
-        code=code("estimates.py", "confirmations.py", "intervals.py"),
+        code=package("statistics") + code("estimates.py", "confirmations.py"),
     output:
         f"{RESULTS}/{SCALE}/{{experiment}}/estimates.csv",
     log:
@@ -42,6 +42,7 @@ rule figures:
         estimates=f"{RESULTS}/{SCALE}/{{experiment}}/estimates.csv",
         measurements=f"{RESULTS}/{SCALE}/{{experiment}}/measurements.csv",
         code=package("scaling")
+        + package("statistics")
         + code("figures.py", "drawing.py", "panels.py", "points.py", "styles.py", "captions.py", "tuning.py"),
     output:
         directory(f"{RESULTS}/{SCALE}/{{experiment}}/figures"),
@@ -57,7 +58,7 @@ rule scaling:
     input:
         estimates=f"{RESULTS}/{SCALE}/{{experiment}}/estimates.csv",
         measurements=f"{RESULTS}/{SCALE}/{{experiment}}/measurements.csv",
-        code=package("scaling") + code("points.py", "styles.py"),
+        code=package("scaling") + package("statistics") + code("points.py", "styles.py"),
     output:
         scaling=f"{RESULTS}/{SCALE}/{{experiment}}/scaling.csv",
         crossovers=f"{RESULTS}/{SCALE}/{{experiment}}/crossovers.csv",
@@ -76,7 +77,9 @@ rule tables:
         plan=f"{RESULTS}/{SCALE}/{{experiment}}/plan.json",
         estimates=f"{RESULTS}/{SCALE}/{{experiment}}/estimates.csv",
         measurements=f"{RESULTS}/{SCALE}/{{experiment}}/measurements.csv",
-        code=package("scaling") + code("tables.py", "points.py", "styles.py", "fairness.py", "tuning.py"),
+        code=package("scaling")
+        + package("statistics")
+        + code("tables.py", "conditions.py", "points.py", "styles.py", "fairness.py", "tuning.py"),
     output:
         directory(f"{RESULTS}/{SCALE}/{{experiment}}/tables"),
     log:
@@ -92,10 +95,20 @@ rule tables:
 
 rule report:
     input:
-        expand("{folder}/{experiment}/figures", folder=RESULTS / SCALE, experiment=plans.reproduced_names()),
-        expand("{folder}/{experiment}/tables", folder=RESULTS / SCALE, experiment=plans.reproduced_names()),
-        [path for name in plans.reproduced_names() for path in scaling(name).values()],
-        package("scaling") + code("report.py", "report.html.jinja", "captions.py", "tables.py", "fairness.py"),
+        f"{RESULTS}/{SCALE}/verdicts.csv",
+        expand("{folder}/{experiment}/figures", folder=RESULTS / SCALE, experiment=list(PLANS)),
+        expand("{folder}/{experiment}/tables", folder=RESULTS / SCALE, experiment=list(PLANS)),
+        [path for name in list(PLANS) for path in scaling(name).values()],
+        [path for name in list(PLANS) for path in [*controls(name), *laws(name)]],
+        f"{INTERPRETATION}/figures",
+        package("report") + package("scaling") + package("laws") + package("statistics"),
+        code("captions.py", "tables.py", "conditions.py", "fairness.py"),
+        code(
+            *(
+                f"report/{name}.jinja"
+                for name in ("page.html", "verdicts.html", "chapter.html", "parts.html", "style.css", "script.js")
+            )
+        ),
     output:
         f"{RESULTS}/{SCALE}/report.html",
     log:
@@ -105,7 +118,7 @@ rule report:
     params:
         results=RESULTS,
         scale=SCALE,
-        experiments=plans.reproduced_names(),
+        experiments=list(PLANS),
     shell:
         "python -m workflow.report --scale {params.scale} --results {params.results} --output {output} {params.experiments}"
         " 2>&1 | tee {log}"
