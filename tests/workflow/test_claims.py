@@ -11,6 +11,7 @@ import pytest
 from tests.workflow.synthetic import leave_results, recall_plan
 from workflow.claims.evidence import Tables
 from workflow.claims.files import all_claims, claims_of, digest, digests, keep, kept
+from workflow.claims.selection import addressed, selected
 from workflow.claims.specs import Region
 from workflow.claims.verdicts import COLUMNS, leaning, verdicts
 from workflow.estimates import estimates
@@ -227,6 +228,32 @@ def test_runs_that_serve_both_sides_are_paired(made):
     assert row["value"] == pytest.approx(0.02)
     assert row["verdict"] == "supported"
     assert row["high"] - row["low"] < 0.01
+
+
+def test_the_greatest_length_is_that_of_each_task_whatever_fields_it_lacks():
+    rows = pd.DataFrame(
+        {
+            "run": ["a", "a", "b", "b"],
+            "task.name": ["parity", "parity", "words", "words"],
+            "task.group": [None, None, "S3", "S3"],
+            "at.length": [20.0, 40.0, 20.0, 256.0],
+        }
+    )
+    assert list(selected(rows, {"at.length": "most"}).index) == [1, 3]
+    assert list(selected(rows, {"at.length": "least"}).index) == [0, 2]
+
+
+def test_the_test_meant_is_that_without_a_length_and_else_that_at_the_runs_own():
+    rows = pd.DataFrame(
+        {
+            "task.length": 32.0,
+            "at.split": ["test", "test", "test", "validation"],
+            "at.length": [np.nan, 32.0, 64.0, np.nan],
+        }
+    )
+    assert list(addressed(rows, set()).index) == [0]
+    assert list(addressed(rows.iloc[1:3], set()).index) == [1]
+    assert list(addressed(rows, {"at.length"}).index) == [0, 1, 2]
 
 
 def test_a_predictor_without_a_network_has_no_error(made):

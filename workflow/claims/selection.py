@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from workflow.claims.evidence import Missing
-from workflow.points import own_length
+from workflow.points import key, own_length
 from workflow.table import at_columns
 
 EXTREMES = ("least", "most")
@@ -42,14 +42,11 @@ def _equal(rows: pd.DataFrame, column: str, value: Any) -> pd.DataFrame:
 
 def _extreme(rows: pd.DataFrame, column: str, which: str) -> pd.DataFrame:
     numbers = pd.to_numeric(rows[column], errors="coerce")
-    tasks = [name for name in rows.columns if name.startswith("task.") and name != column]
+    tasks = [name for name in rows.columns if name.startswith("task.")]
+    reach = "min" if which == "least" else "max"
     if column.startswith("at.") and tasks:
-        best = numbers.groupby([rows[name].astype("str") for name in tasks]).transform(
-            "min" if which == "least" else "max"
-        )
-    else:
-        best = numbers.min() if which == "least" else numbers.max()
-    return rows[numbers == best]
+        return rows[numbers == numbers.groupby(key(rows, tasks)).transform(reach)]
+    return rows[numbers == getattr(numbers, reach)()]
 
 
 def addressed(rows: pd.DataFrame, named: set[str]) -> pd.DataFrame:
@@ -59,8 +56,8 @@ def addressed(rows: pd.DataFrame, named: set[str]) -> pd.DataFrame:
             continue
         if column in _TEST and (rows[column] == _TEST[column]).any():
             rows = rows[rows[column] == _TEST[column]]
-        elif column == "at.length":
-            rows = rows[rows[column].isna() | (rows[column] == own_length(rows))]
+        elif column == "at.length" and rows[column].notna().all():
+            rows = rows[rows[column] == own_length(rows)]
         else:
             rows = rows[rows[column].isna()]
     return rows
