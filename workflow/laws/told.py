@@ -104,26 +104,19 @@ def _losses(isoflop: pd.DataFrame) -> Iterable[str]:
 
 
 def _order(exponents: pd.DataFrame) -> Iterable[str]:
-    """Yields whose loss at the best size falls faster with compute, where intervals are apart."""
+    """Yields how the loss at the best size falls with compute, and whose falls faster where intervals are apart."""
+    yield _by_line(exponents, "The loss at the best size changes with compute to the power")
     told = exponents[exponents["value"].notna()].sort_values("value")
-    if told.empty:
-        reasons = _listed(list(dict.fromkeys(exponents["reason"])))
-        yield f"How the loss at the best size falls with compute is not identified: {reasons}."
-        return
-    parts = [f"{row['line']} {_value(row)}" for _, row in told.iterrows()]
-    yield f"The loss at the best size changes with compute to the power: {'; '.join(parts)}."
     pairs = [
         f"that of {one['line']} falls faster than that of {other['line']}"
         for place, (_, one) in enumerate(told.iterrows())
         for _, other in told.iloc[place + 1 :].iterrows()
         if one["high"] < other["low"]
     ]
-    if len(told) > 1:
-        yield (
-            f"{sentence('; '.join(pairs))}."
-            if pairs
-            else "No two of these intervals are apart: whose falls faster is open."
-        )
+    if pairs:
+        yield f"{sentence('; '.join(pairs))}."
+    elif len(exponents) > 1:
+        yield "No two of these intervals are there and apart: whose falls faster is open."
 
 
 def _one(rows: pd.DataFrame, parameter: str) -> pd.DataFrame:

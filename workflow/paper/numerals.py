@@ -6,6 +6,7 @@ hyphens and dots: `recall.mlstm-key-32.pairs-8.accuracy`, `cost.attention.decode
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -179,9 +180,12 @@ def _growth(record: Record, runs: _Runs) -> Iterable[Number]:
         _behind(pairs.rename(columns=lambda name, w=which: name.removeprefix(f"{w}.")), runs)
         for which in ("line", "other")
     )
+    said: Counter[tuple[str, ...]] = Counter()
     for row, mine, theirs in zip(pairs.to_dict("records"), one, other, strict=True):
         if pd.notna(row["crossing"]):
-            where = (record.name, f"{row['line']} {row['other']}", row["panel"], COSTS[row["name"]], "crossing")
+            pair = (record.name, f"{row['line']} {row['other']}", row["panel"], COSTS[row["name"]])
+            said[pair] += 1  # what was measured once may cross several times
+            where = (*pair, f"crossing {said[pair]}" if said[pair] > 1 else "crossing")
             told = row | {"value": row["crossing"]}
             behind = tuple(sorted({*mine, *theirs}))
             yield _number(where, told, n=row["lengths"], factor=1.0, unit="tokens", runs=behind, record=record)
