@@ -38,6 +38,7 @@ for name in PLANS:
         input:
             f"{RESULTS}/{SCALE}/{name}/figures",
             f"{RESULTS}/{SCALE}/{name}/tables",
+            lambda wildcards, name=name: laws(name),
 
 
 include: "workflow/rules/paths.smk"
