@@ -67,7 +67,7 @@ def draw_all(found: dict[str, Tables], *, folder: Path) -> None:
     """Leaves every figure in the folder."""
     for name, drawing in drawings(found).items():
         with matplotlib.rc_context(house_style()):
-            save(drawing.draw(), folder / name, kinds=("svg", "pdf"))
+            save(drawing.draw(), folder / name)
         write_table(drawing.data, folder / f"{name}.csv")
         write(folder / f"{name}.txt", drawing.caption + "\n")
 
