@@ -11,9 +11,11 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from markupsafe import escape
 
+from workflow.claims.files import all_claims
 from workflow.results import read_result
 
 ROOT = Path(__file__).parent.parent
@@ -60,6 +62,9 @@ def test_one_command_leaves_a_report_of_every_experiment(finished):
         assert list((path.parent / "figures").glob("*.pdf"))
         assert list((path.parent / "tables").glob("*.md"))
         assert list((path.parent / "tables").glob("*.tex"))
+    claims = pd.read_csv(finished / "smoke" / "verdicts.csv")["claim"]
+    assert set(claims) == {claim.id for claim in all_claims()}
+    assert all((finished / "smoke" / name).exists() for name in ("report.pdf", "paper/numbers.tex", "SHA256SUMS"))
     assert "<svg" in report
     assert 'src="http' not in report
     assert 'href="http' not in report

@@ -24,6 +24,7 @@ from workflow.scaling.pairs import crossovers
 from workflow.statistics.means import Estimate
 
 NONE = pd.DataFrame()
+BEHAVED = pd.DataFrame({"control": ["oracle", "duplicate"], "behaved": ["yes", "yes"]})
 FILE = """
 family: recall
 claims:
@@ -60,7 +61,7 @@ def made(tmp_path_factory):
     return _made(tmp_path_factory.mktemp("results"))
 
 
-def tables(made, scores, *, deviation=0.0, rng=None, controls=NONE, **changed):
+def tables(made, scores, *, deviation=0.0, rng=None, controls=BEHAVED, **changed):
     """Returns what is known where each test accuracy is its mixer's score, with noise between runs."""
     plan, rows = made
     rows = rows.copy()
@@ -193,6 +194,20 @@ def test_where_a_control_does_not_behave_nothing_is_judged(made):
     row = judged(stated(), known).iloc[0]
     assert row["verdict"] == "not evaluable"
     assert "a control did not behave (duplicate)" in row["reason"]
+
+
+def test_where_it_is_not_known_that_controls_behaved_nothing_is_judged(made):
+    row = judged(stated(), tables(made, {"attention": 0.5, "mlstm": 0.8}, controls=NONE)).iloc[0]
+    assert row["verdict"] == "not evaluable"
+    assert "whether its controls behaved is not known" in row["reason"]
+
+
+def test_a_claim_of_no_network_is_refused(made):
+    text = FILE.format(id="a-claim", claimed="{above: 0}", preconditions="{}")
+    text = text.replace("{network.mixer.name: mlstm, network.mixer.key_dim: most}", "{predictor: oracle}")
+    text = text.replace("minus: [{network.mixer.name: attention}]", "minus: [{predictor: constant}]")
+    row = judged(claims_of(text, "recall.yaml"), spread(made, 0.5, 0.8)).iloc[0]
+    assert "no network is meant" in row["reason"]
 
 
 def test_a_selection_of_several_networks_is_refused_by_name(made):

@@ -37,6 +37,8 @@ def contrast(claim: Claim, tables: Tables) -> Evidence:
         for weight, item in stated
     ]
     networks = [term for term in terms if "cell" in term.rows]
+    if not networks:
+        raise Missing("no network is meant, so there are no seeds to average over")
     rows = pd.concat([term.rows for term in networks])
     caveats = _checked(rows, trained, tables, claim.preconditions)
     groups = [*_groups(networks, trained, estimand), *_fixed(terms)]

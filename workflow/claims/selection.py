@@ -9,7 +9,6 @@ from workflow.points import key, own_length
 from workflow.table import at_columns
 
 EXTREMES = ("least", "most")
-_TEST = {"at.split": "test"}
 
 
 def selected(rows: pd.DataFrame, where: dict[str, Any]) -> pd.DataFrame:
@@ -54,8 +53,8 @@ def addressed(rows: pd.DataFrame, named: set[str]) -> pd.DataFrame:
     for column in at_columns(rows):
         if column in named:
             continue
-        if column in _TEST and (rows[column] == _TEST[column]).any():
-            rows = rows[rows[column] == _TEST[column]]
+        if column == "at.split" and (rows[column] == "test").any():
+            rows = rows[rows[column] == "test"]
         elif column == "at.length" and rows[column].notna().all():
             rows = rows[rows[column] == own_length(rows)]
         else:

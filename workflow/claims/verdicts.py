@@ -91,36 +91,46 @@ def _evidence(claim: Claim, tables: dict[str, Tables]) -> Evidence:
     absent = planned - set(found.measurements["run"])
     if absent:
         raise Missing(f"{len(absent)} of {len(planned)} planned runs have no result")
-    wrong = found.controls[found.controls["behaved"] == "no"] if len(found.controls) else found.controls
-    if len(wrong):
-        raise Missing(f"a control did not behave ({', '.join(wrong['control'])}): nothing of this experiment is judged")
+    if any(run.role == "confirm" for run in found.plan.runs):
+        _behaved(found.controls)
     return _EVIDENCE[type(claim.estimand)](claim, found)
+
+
+def _behaved(controls: pd.DataFrame) -> None:
+    """`Missing` where it is not known that controls behaved, or where one did not."""
+    if controls.empty:
+        raise Missing("whether its controls behaved is not known: `python -m workflow.controls` tells")
+    wrong = controls.loc[controls["behaved"] == "no", "control"]
+    if len(wrong):
+        raise Missing(f"a control did not behave ({', '.join(wrong)}): nothing of this experiment is judged")
 
 
 def _judged(evidence: Evidence, region: Region) -> dict[str, object]:
     """Returns the row's numbers and the verdict it leans to, before the family is looked at."""
     shown = _logarithm(region) if evidence.logarithmic else region
-    estimate, level = evidence.estimate, 0.9 if region.between is not None else 0.95
     try:
-        test = _censored(evidence, shown) if evidence.censored else leaning(estimate, shown)
-        low, high = means.interval(estimate, level=level)
-        least = means.detectable(estimate)
+        test = _censored(evidence, shown) if evidence.censored else leaning(evidence.estimate, shown)
+        numbers = _numbers(evidence, shown) if evidence.estimate.error > 0 else {"value": evidence.estimate.value}
     except ValueError as error:
         raise Missing(str(error)) from None
-    plain = 2.0 if evidence.logarithmic else None
-    known = estimate.error > 0
-    numbers = {"value": estimate.value, "low": low if known else math.nan, "high": high if known else math.nan}
-    if plain:
-        numbers = {name: plain**number for name, number in numbers.items()}
-    found: dict[str, object] = numbers | {"censored": evidence.censored, "level": level if known else math.nan}
-    found |= {"p": test.p, "verdict": test.verdict, "n": evidence.n, "counted": evidence.counted, "unit": evidence.unit}
-    found["reason"] = "; ".join(evidence.caveats)
-    if known and not evidence.logarithmic:
-        found["detectable"] = least
-        away = min(abs(estimate.value - bound) for bound in _bounds(shown))
-        seeded = evidence.counted == "seeds" and away > 0
-        found["seeds_needed"] = means.seeds_needed(estimate, difference=away, n=evidence.n) if seeded else None
-    return found
+    if evidence.logarithmic:
+        numbers |= {name: 2.0 ** numbers[name] for name in ("value", "low", "high") if name in numbers}
+    said = {"n": evidence.n, "counted": evidence.counted, "unit": evidence.unit, "censored": evidence.censored}
+    return numbers | said | {"p": test.p, "verdict": test.verdict, "reason": "; ".join(evidence.caveats)}
+
+
+def _numbers(evidence: Evidence, region: Region) -> dict[str, object]:
+    """Returns an estimate that has an error with its interval and, but of a logarithm, what could have been told."""
+    estimate, level = evidence.estimate, 0.9 if region.between is not None else 0.95
+    low, high = means.interval(estimate, level=level)
+    numbers: dict[str, object] = {"value": estimate.value, "low": low, "high": high, "level": level}
+    if evidence.logarithmic:
+        return numbers
+    numbers["detectable"] = means.detectable(estimate)
+    away = min(abs(estimate.value - bound) for bound in _bounds(region))
+    if evidence.counted == "seeds" and away > 0:
+        numbers["seeds_needed"] = means.seeds_needed(estimate, difference=away, n=evidence.n)
+    return numbers
 
 
 def _censored(evidence: Evidence, region: Region) -> Leaning:

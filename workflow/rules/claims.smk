@@ -6,7 +6,9 @@ rule claims:
         expand("{folder}/{experiment}/measurements.csv", folder=RESULTS / SCALE, experiment=list(PLANS)),
         [path for name in list(PLANS) for path in [*scaling(name).values(), *controls(name)]],
         claims=sorted(str(path) for path in Path(workflow.basedir, "workflow", "claims").glob("*.yaml")),
-        code=package("claims") + package("statistics") + code("confirmations.py", "styles.py"),
+        code=package("claims")
+        + package("statistics")
+        + code("confirmations.py", "points.py", "scaling/laws.py", "styles.py"),
     output:
         f"{RESULTS}/{SCALE}/verdicts.csv",
     log:

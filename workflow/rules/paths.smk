@@ -1,5 +1,7 @@
 # Where the rules find things.
 
+from workflow.laws import sizes_vary
+
 
 def run_folders(ids):
     return [f"{RESULTS}/runs/{id}" for id in ids]
@@ -31,10 +33,6 @@ def controls(experiment):
     return [f"{RESULTS}/{SCALE}/{experiment}/controls.csv"] if trains else []
 
 
-def has_laws(experiment):
-    return {"network.width", "optimizer.steps"} <= set(PLANS[experiment].varied)
-
-
 def laws(experiment):
-    """What is told of the loss over parameters, tokens and compute."""
-    return [f"{RESULTS}/{SCALE}/{experiment}/laws.csv"] if has_laws(experiment) else []
+    """What is told of the loss over parameters, tokens and compute, where an experiment varies them."""
+    return [f"{RESULTS}/{SCALE}/{experiment}/laws.csv"] if sizes_vary(PLANS[experiment].varied) else []

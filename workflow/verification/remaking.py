@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from workflow.laws import sizes_vary
 from workflow.planfile import read_plan
 from workflow.scaling.lines import over_length
 from workflow.table import read_table
@@ -38,8 +39,8 @@ def trains(home: Path) -> bool:
 
 
 def has_laws(home: Path) -> bool:
-    """Returns whether the experiment varies sizes and steps."""
-    return {"network.width", "optimizer.steps"} <= set(read_plan(home / "plan.json").varied)
+    """Returns whether laws of the loss are told of the experiment."""
+    return sizes_vary(read_plan(home / "plan.json").varied)
 
 
 def interpreted(home: Path) -> bool:
