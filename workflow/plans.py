@@ -223,15 +223,20 @@ def write_plan(plan: Plan, *, results: Path) -> None:
 
 
 def cohorts(plans: Iterable[Plan]) -> dict[str, list[Planned]]:
-    """Returns the runs of all plans by the process that serves them; a run that two plans share is served once."""
-    found: dict[str, dict[str, Planned]] = {}
-    served: set[str] = set()
+    """Returns the runs of all plans by the process that serves them.
+
+    A run that plans share is served once, with no run that any of them does not want: one experiment makes none of another.
+    """
+    wanted: dict[str, list[str]] = {}
+    shared: dict[str, Planned] = {}
     for plan in plans:
         for planned in plan.runs:
-            if planned.id not in served:
-                served.add(planned.id)
-                found.setdefault(f"{plan.experiment}_{planned.cohort}", {})[planned.id] = planned
-    return {name: list(cohort.values()) for name, cohort in found.items()}
+            wanted.setdefault(planned.id, []).append(plan.experiment)
+            shared.setdefault(planned.id, planned)
+    found: dict[str, list[Planned]] = {}
+    for id, planned in shared.items():
+        found.setdefault("_".join([*wanted[id], planned.cohort]), []).append(planned)
+    return found
 
 
 def needs(cohort: list[Planned]) -> list[str]:

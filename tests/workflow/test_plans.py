@@ -227,6 +227,15 @@ def test_runs_shared_by_two_experiments_are_served_once():
     assert len(served) == len(set(served)) == len(one.runs)
 
 
+def test_a_process_makes_no_run_that_one_of_its_experiments_does_not_want():
+    whole = planned()
+    part = whole._replace(experiment="part", runs=whole.runs[::2])
+    for serving in (cohorts([whole, part]), cohorts([part, whole])):
+        wanted = {run.id for run in part.runs}
+        assert all(len({run.id in wanted for run in cohort}) == 1 for cohort in serving.values())
+        assert {run.id for cohort in serving.values() for run in cohort} == {run.id for run in whole.runs}
+
+
 def test_a_written_plan_reads_back_as_the_same_runs(tmp_path):
     plan = planned()
     write_plan(plan, results=tmp_path)
