@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.workflow.synthetic import leave_results, recall_plan
+from tests.workflow.test_figures import COST
 from workflow.claims.evidence import Tables
 from workflow.claims.files import all_claims, claims_of, digest, digests, keep, kept
 from workflow.claims.selection import addressed, selected
@@ -363,37 +364,18 @@ def test_an_exact_number_is_where_it_is(value, region, verdict):
     assert leaning(Estimate(value, 0.0, math.inf), Region(**region)) == (0.0, verdict)
 
 
-COST = """
-question: What does a sequence cost?
-figures: {time: {y: seconds, x: length, panels: phase}}
-base:
-  kind: profiling
-  subject: network
-  network: {block: shared, width: 16, depth: 1, positions: 0, convolution: 0, feedforward: 0}
-  vocabulary: 16
-  batch: 1
-  new_tokens: null
-  precision: float32
-  compile: false
-  rounds: 3
-  warmup: 1
-  samples: 15
-  budget_seconds: 1.0
-  timeout_seconds: 60.0
-grid:
-  network.mixer:
-    - {name: attention, heads: 1, key_value_heads: 1, window: null, rotary_base: 10000.0, kernel: sdpa}
-    - {name: lstm, hidden: 16}
-  phase: [forward, decode]
-  length: [64, 128, 256, 512, 1024, 2048, 4096, 8192]
-scales: {quick: {}}
-"""
+SWEPT = (
+    COST.replace("length: [16, 32, 64]", "length: [64, 128, 256, 512, 1024, 2048, 4096, 8192]")
+    .replace("train_step", "forward")
+    .replace("rounds: 1", "rounds: 3")
+    .replace("samples: 5", "samples: 15")
+)
 
 
 @pytest.fixture(scope="module")
 def profiled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("profiled")
-    plan = plan_of(COST, experiment="cost", scale="quick")
+    plan = plan_of(SWEPT, experiment="cost", scale="quick")
     leave_results(plan, folder)
     stored = read_plan(folder / "quick" / "cost" / "plan.json")
     rows = measurements(stored, runs=folder / "runs")
