@@ -12,7 +12,7 @@ from workflow.runs import Run, TrainingRun
 STARTING_SECONDS = 4.0  # of a process, before its first run
 SHORT_SECONDS = 30.0  # runs of one network, or profiles, share a process while it takes no longer
 
-_STAGES = {"reference": 0, "profile": 1, "screen": 2, "tune": 2, "confirm": 3, "control": 4}
+_STAGES = {"reference": 0, "profile": 1, "pretrain": 2, "screen": 2, "tune": 2, "confirm": 3, "control": 4}
 
 Stage = tuple[int, int]
 

@@ -1,5 +1,7 @@
 """Is the comparison fair? What each network is, what it costs, and what it was given in training and tuning."""
 
+import math
+
 import pandas as pd
 
 from workflow.confirmations import confirmations
@@ -75,6 +77,11 @@ def _budget(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
     if length.notna().all():
         tokens = steps.assign(value=steps["value"] * steps["optimizer.batch_size"] * length)
         columns["Training tokens (M)"] = _ranges(tokens, factor=1e-6)
+    if "pretraining.steps" in steps:
+        before = [steps[f"pretraining.{name}"] for name in ("steps", "batch_size", "task.length")]
+        columns["Pretraining tokens (M)"] = _ranges(steps.assign(value=math.prod(before)), factor=1e-6)
+        rates = runs[(runs["name"] == "learning_rate") & (runs["at.split"] == "pretraining")]
+        columns["Pretraining rate"] = _ranges(rates, factor=1.0)
     return columns
 
 

@@ -41,6 +41,9 @@ _DECIDING: dict[str, tuple[str, ...]] = {
     "reference": ("workflow/references.py",),
 }
 
+# What decides beside them in a run that has a pretraining.
+_DECIDING_BEFORE = ("models/trunk.py", "workflow/training/pretraining.py")
+
 _FIRST = (
     "amber ashen azure balmy brisk bronze calm cedar civil clear coral crisp dapper dusky eager early ebony fabled fleet "
     "frosty gentle gilded glad golden grand hardy hazel humble ivory jolly jovial keen kindly lively loyal lucid lunar "
@@ -83,6 +86,9 @@ def _deciding_files(run: Run) -> list[Path]:
         waiting += _specified(run.network.mixer)
     if isinstance(run, TrainingRun | ReferenceRun):
         waiting.append(Path(inspect.getfile(type(run.task))))
+    if isinstance(run, TrainingRun) and run.before is not None:
+        waiting += [_ROOT / name for name in _DECIDING_BEFORE]
+        waiting.append(Path(inspect.getfile(type(run.before.task))))
     while waiting:
         path = waiting.pop()
         if path not in found:

@@ -11,8 +11,9 @@ SCALES = ("smoke", "quick", "paper")
 
 _TAGS = ("run", "training", "profiling", "reference", "shared", "native")  # in a problem's path, but no fields of a run
 
-# `screen`: tuning runs that end early, for the best of them to go on (`plans.Rung`). `control`: of no estimate.
-Role = Literal["screen", "tune", "confirm", "profile", "reference", "control"]
+# `pretrain`: tuning runs of what is learnt first (`runs.Pretraining`). `screen`: tuning runs that end early, for the best of
+# them to go on (`plans.Rung`). `control`: of no estimate.
+Role = Literal["pretrain", "screen", "tune", "confirm", "profile", "reference", "control"]
 Control = Literal["chance", "duplicate", "handicapped"]
 Tree = dict[str, Any]  # nested settings as an experiment file writes them
 

@@ -16,7 +16,7 @@ from workflow.files import write
 from workflow.grids import points
 from workflow.identity import group_id, run_id
 from workflow.planfile import SCALES, Control, Figure, PlanFile, PlannedControl, PlannedRun, Role, Tree, first_problem
-from workflow.runs import ReferenceRun, Run, RunFile, Selected, TrainingRun
+from workflow.runs import ReferenceRun, Run, RunFile, TrainingRun
 from workflow.settings import has, merged, run_at
 from workflow.spec import Spec
 
@@ -24,6 +24,8 @@ FOLDER = Path(__file__).parent / "experiments"
 
 _CELLS = 4  # that share a process where they may
 _RATE = "optimizer.learning_rate"
+_TIMES = f"{_RATE}.times"
+_PRETRAINED_AT = "pretraining.learning_rate"
 _UNTRAINED = {"optimizer.steps": 1, "optimizer.warmup_steps": 0, "evaluation.every_steps": 1, _RATE: 1e-9}
 
 Axes = dict[str, list[Any]]
@@ -168,8 +170,10 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
         if protocol is None:
             _add(runs, "profile", [run_at(base, cell, where=where)])
             continue
+        multiple = {"times": cell[_TIMES]} if _TIMES in cell else {}
+        cell = _pretrained({path: value for path, value in cell.items() if path != _TIMES}, runs, protocol=protocol)
         selected = _tune(runs, cell | protocol.tune.at, protocol=protocol, control=False)
-        confirming = protocol.runs(cell | {_RATE: selected}, protocol.fresh)
+        confirming = protocol.runs(cell | {_RATE: selected | multiple}, protocol.fresh)
         entrants.append((cell, confirming))
         # Cells that wait for the same tuning runs share processes, as starting one costs more than a small run.
         cells = waiting.setdefault(group_id(selected["best_of"]), [])
@@ -241,8 +245,8 @@ def cohorts(plans: Iterable[Plan]) -> dict[str, list[Planned]]:
 
 def needs(cohort: list[Planned]) -> list[str]:
     """Returns the names of the tuning runs that must have ended before this cohort can learn."""
-    rates = [planned.run.optimizer.learning_rate for planned in cohort if isinstance(planned.run, TrainingRun)]
-    return sorted({id for rate in rates if isinstance(rate, Selected) for id in rate.best_of})
+    trained = [planned.run for planned in cohort if isinstance(planned.run, TrainingRun)]
+    return sorted({id for run in trained for id in run.chosen_from})
 
 
 def _network(run: Run) -> str:
@@ -285,6 +289,19 @@ def _controls_at(controls: Controls, change: Change, *, where: str) -> Controls:
         return Controls.model_validate(merged(controls.model_dump(), change.controls))
     except ValidationError as error:
         raise ValueError(f"{where}: controls.{first_problem(error)}") from None
+
+
+def _pretrained(cell: Tree, runs: dict[str, Planned], *, protocol: Protocol) -> Tree:
+    """Puts the tuning runs of a cell's pretraining, if it has one, into the plan; returns the cell with the rate they select."""
+    stated = protocol.base.get("pretraining") or {}
+    if not cell.get("pretraining.steps", stated.get("steps", 0)):
+        return cell
+    if protocol.tune.halving:
+        raise ValueError(f"{protocol.where}: halving: a run that has a pretraining is trained to its end: leave it out")
+    rates = protocol.tune.grid[_RATE]
+    axes = protocol.tune.grid | {_RATE: rates[:1], _PRETRAINED_AT: rates}
+    tried = [run.before for run in protocol.runs(cell, axes) if isinstance(run, TrainingRun) and run.before]
+    return cell | {_PRETRAINED_AT: {"best_of": _add(runs, "pretrain", tried), "place": 0}}
 
 
 def _tune(runs: dict[str, Planned], cell: Tree, *, protocol: Protocol, control: bool) -> Tree:

@@ -75,7 +75,7 @@ class Progress:
         learnt = [
             seconds
             for group, runs in ended.items()
-            if any(f" {role} " in group for role in ("screen", "tune", "confirm", "control"))
+            if any(f" {role} " in group for role in ("pretrain", "screen", "tune", "confirm", "control"))
             for seconds in runs
         ]
         done = sum(map(len, ended.values()))

@@ -6,16 +6,27 @@ from pydantic import Field, model_validator
 
 from models.network import NetworkSpec
 from tasks import AnyTask
+from tasks.documents.attribution import DocumentAttribution
+from tasks.documents.task import DocumentTask
+from tasks.language.modeling import LanguageModeling
 from tasks.task import TokenTask
 from workflow.grids import points
 from workflow.spec import Spec
 
 
+def _is_absent(value: object) -> bool:
+    return value is None
+
+
 class Selected(Spec):
-    """A learning rate still to be found: the one in this `place`, 0 the best, among these tuning runs (`workflow.selection`)."""
+    """A learning rate still to be found: the one in this `place`, 0 the best, among these tuning runs (`workflow.selection`).
+
+    Where it is said, so many `times` that rate.
+    """
 
     best_of: tuple[str, ...] = Field(min_length=1)
     place: int = Field(ge=0)
+    times: Annotated[float, Field(gt=0)] | None = Field(default=None, exclude_if=_is_absent)
 
 
 class OptimizerSpec(Spec):
@@ -85,8 +96,30 @@ class ExecutionSpec(Spec):
     micro_batch: Annotated[int, Field(gt=0)] | None
 
 
+class Pretraining(Spec):
+    """What a network learns first, for `steps` (0: nothing), with the run's optimizer but for what is stated here.
+
+    Of what it has learnt the run begins with the trunk: the blocks, the last norm, and the embedding of the bytes, so both
+    tasks must read bytes. The head is drawn anew. `learning_rate` is null where there are no steps.
+    """
+
+    task: AnyTask
+    steps: int = Field(ge=0)
+    warmup_steps: int = Field(ge=0)
+    batch_size: int = Field(gt=0)
+    learning_rate: Annotated[float, Field(gt=0)] | Selected | None
+
+    @model_validator(mode="after")
+    def _is_of_use(self) -> Self:
+        if (self.learning_rate is None) != (self.steps == 0):
+            raise ValueError(
+                f"pretraining.learning_rate={self.learning_rate} with steps={self.steps}: null for no steps, else a rate"
+            )
+        return self
+
+
 class TrainingRun(Spec):
-    """Trains one network on one task from one seed, and tests it once."""
+    """Trains one network on one task from one seed, after its pretraining if it has one, and tests it once."""
 
     kind: Literal["training"]
     task: AnyTask
@@ -96,6 +129,31 @@ class TrainingRun(Spec):
     precision: Precision
     execution: ExecutionSpec
     seed: int = Field(ge=0, lt=2**31)
+    pretraining: Pretraining | None = Field(default=None, exclude_if=_is_absent)
+
+    @property
+    def chosen_from(self) -> list[str]:
+        """The names of the tuning runs by which its learning rates are chosen, sorted."""
+        rates = [self.optimizer.learning_rate, self.pretraining and self.pretraining.learning_rate]
+        return sorted({id for rate in rates if isinstance(rate, Selected) for id in rate.best_of})
+
+    @property
+    def before(self) -> "TrainingRun | None":
+        """The pretraining as a run of its own, from the same seed; None where there is none."""
+        first = self.pretraining
+        if first is None or first.learning_rate is None:
+            return None
+        own = {"steps": first.steps, "warmup_steps": first.warmup_steps, "batch_size": first.batch_size}
+        alone = {"stop_accuracy": None, "piece": None, "grid": {}}
+        return TrainingRun.model_validate(
+            self.model_dump()
+            | {
+                "task": first.task.model_dump(),
+                "optimizer": self.optimizer.model_dump() | own | {"learning_rate": first.learning_rate, "until": None},
+                "evaluation": self.evaluation.model_dump() | alone,
+                "pretraining": None,
+            }
+        )
 
     @model_validator(mode="after")
     def _stops_by_what_is_scored(self) -> Self:
@@ -116,6 +174,29 @@ class TrainingRun(Spec):
                 f"execution.micro_batch={micro} does not divide optimizer.batch_size={self.optimizer.batch_size}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _begins_with_what_fits(self) -> Self:
+        if self.pretraining is None:
+            return self
+        first = self.pretraining.task
+        if not _reads_bytes(first) or not _reads_bytes(self.task):
+            raise ValueError(
+                f"pretraining on {first.name} for {self.task.name}: both must read bytes, as language-modeling with the "
+                "tokenizer bytes and the tasks on documents do"
+            )
+        if isinstance(self.task, DocumentAttribution) != isinstance(first, DocumentAttribution):
+            raise ValueError(
+                f"pretraining on {first.name} for {self.task.name}: document-attribution splits the documents in a way of "
+                "its own, so one would be trained on what the other is tested on; choose document-matching or text-needle"
+            )
+        if self.before is not None and self.optimizer.until is not None:
+            raise ValueError("pretraining: a run that has one is trained to its end, so tune without halving")
+        return self
+
+
+def _reads_bytes(task: AnyTask) -> bool:
+    return isinstance(task, DocumentTask) or (isinstance(task, LanguageModeling) and task.tokenizer.name == "bytes")
 
 
 class ProfilingRun(Spec):

@@ -139,6 +139,8 @@ _WORDS = {
     "at.position": "position in the context",
     "at.step": "training step",
     "task.pairs": "key-value pairs",
+    "optimizer.learning_rate.times": "learning rate, in times the one chosen",
+    "pretraining.steps": "steps of pretraining",
     "network.mixer": "",
     "train_step": "training step",
     "mlstm": "mLSTM",

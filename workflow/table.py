@@ -11,6 +11,7 @@ NUMBER = ("name", "value", "unit")
 STATISTICS = ("low", "high", "deviation", "p5", "p95", "interval", "n", "failed", "machines")  # of estimates
 RATE = "optimizer.learning_rate"
 TUNED_BY = f"{RATE}.best_of"
+TIMES = f"{RATE}.times"  # the rate chosen, for how a network fares at another
 
 _NUMERIC_PROVENANCE = {"cores", "memory_bytes", "threads", "seconds", "resumed"}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from workflow.table import FIXED, RATE, TUNED_BY, field_columns
+from workflow.table import FIXED, RATE, TIMES, TUNED_BY, field_columns
 
 UNTIL = "optimizer.until"
 
@@ -17,6 +17,8 @@ def tuning(measurements: pd.DataFrame, *, rates: tuple[float, ...]) -> pd.DataFr
     A trial that served two choices has two rows.
     """
     confirm = measurements[measurements["role"] == "confirm"]
+    if TIMES in confirm.columns:  # what is trained at multiples of the rate chosen tells no other choice
+        confirm = confirm[confirm[TIMES].isna() | (confirm[TIMES] == 1)]
     choices = confirm[[TUNED_BY, RATE]].dropna().drop_duplicates().rename(columns={RATE: "selected"})
     tune = measurements[measurements["role"].isin(["screen", "tune"])]
     chosen_from = {

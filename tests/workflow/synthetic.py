@@ -120,7 +120,7 @@ def _rng(run: Run) -> np.random.Generator:
 
 def _trained(run: TrainingRun, rng: np.random.Generator, *, finished: bool) -> list[Measurement]:
     rate = run.optimizer.learning_rate
-    rate = (0.003, 0.001, 0.01)[rate.place] if isinstance(rate, Selected) else rate
+    rate = (0.003, 0.001, 0.01)[rate.place] * (rate.times or 1) if isinstance(rate, Selected) else rate
     rows = [
         Measurement(name="steps", value=run.optimizer.last_step, unit="step"),
         Measurement(name="learning_rate", value=rate, unit="1"),

@@ -9,15 +9,17 @@ from hypothesis import strategies as st
 
 from tests.workflow.synthetic import MADE, RECALL, failing, leave_results, recall_plan
 from tests.workflow.test_figures import tables_of
+from tests.workflow.test_training import folder_of, served
 from workflow.captions import tuning_caption
 from workflow.fairness import fairness_rows
 from workflow.figures import draw_all, learning_rates
 from workflow.files import write
+from workflow.identity import run_id
 from workflow.plans import run_at
-from workflow.results import Measurement, Result
+from workflow.results import Measurement, Result, read_result
 from workflow.runs import Selected, TrainingRun
 from workflow.selection import selected_rate, selected_trial
-from workflow.table import TUNED_BY
+from workflow.table import RATE, TIMES, TUNED_BY
 from workflow.tuning import tuning
 
 HALVED = RECALL.replace("seed: [0]}\n", "seed: [0, 4]}\n  halving: [{until: 2, keep: 2}]\n")
@@ -212,3 +214,35 @@ def test_a_halved_plan_leaves_results_that_select_each_other(tmp_path):
         if planned.role == "tune":
             name = selected_trial(planned.run, runs=tmp_path / "runs")
             assert name in planned.run.optimizer.learning_rate.best_of
+
+
+MULTIPLES = RECALL.replace("  task.pairs: [4, 8]\n", "  optimizer.learning_rate.times: [1.0, 4.0, 16.0]\n").replace(
+    "tune:\n  at: {task.pairs: 4}", "tune:\n  at: {}"
+)
+
+
+def test_multiples_of_the_rate_chosen_share_its_trials_and_tell_no_choice_of_their_own(tmp_path):
+    plan = recall_plan(MULTIPLES)
+    stored, estimates, measured = tables_of(plan, tmp_path)
+    confirm = [planned.run for planned in plan.runs if planned.role == "confirm"]
+    assert len(confirm) == 3 * 3 * 3  # mixers x multiples x seeds
+    assert len({run.optimizer.learning_rate.best_of for run in confirm}) == 3
+    assert [planned.role for planned in plan.runs].count("tune") == 3 * 3  # mixers x rates
+    chosen = measured[measured["role"] == "confirm"].drop_duplicates("run")
+    assert set(chosen[RATE] / chosen[TIMES]) == {0.003}
+    trials = tuning(measured, rates=stored.tuned)
+    assert set(trials["selected"]) == {0.003}
+    assert not trials["edge"].any()
+    counted = estimates[(estimates["name"] == "accuracy") & (estimates["role"] == "confirm")]
+    assert counted.groupby("network.mixer.name")[TIMES].nunique().to_dict() == {"attention": 3, "mlstm": 3}
+    assert set(counted["n"]) == {3}
+
+
+def test_a_run_is_trained_at_its_multiple_of_the_rate_chosen(tmp_path):
+    trials = [leave(tmp_path, name, rate, loss=rate) for name, rate in (("low", 0.001), ("high", 0.004))]
+    rate = {"best_of": trials, "place": 0, "times": 8.0}
+    run = run_at(TRIAL.model_dump(mode="json"), {"optimizer.learning_rate": rate, "optimizer.steps": 2}, where="test")
+    folder = folder_of(tmp_path / run_id(run), run)
+    served([folder])
+    result = read_result(folder / "result.json")
+    assert [row.value for row in result.measurements if row.name == "learning_rate"] == [0.008]

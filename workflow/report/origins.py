@@ -12,6 +12,7 @@ from workflow.tables import Cell, Table
 from workflow.tuning import tuning
 
 ROLES = {
+    "pretrain": "pretraining",
     "screen": "screening",
     "tune": "tuning",
     "confirm": "confirming",

@@ -2,6 +2,7 @@
 # stays: `update` keeps the finished runs of a cohort that was cut, `ancient` keeps a folder's date from meaning anything.
 
 MODULES = {
+    "pretrain": "workflow.training",
     "screen": "workflow.training",
     "tune": "workflow.training",
     "confirm": "workflow.training",

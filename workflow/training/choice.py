@@ -68,6 +68,8 @@ def _refusal(runs: list[TrainingRun], *, policy: Policy) -> str:
     execution = runs[0].execution
     if execution.compile or execution.recompute or execution.micro_batch is not None:
         return "compiled, recomputed and parted steps are taken in turn"
+    if runs[0].before is not None:
+        return "networks that are pretrained are trained in turn"
     if policy == "auto" and runs[0].optimizer.last_step < _FEWEST_STEPS:
         return "too short to measure"
     return ""

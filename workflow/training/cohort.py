@@ -18,6 +18,7 @@ from workflow.serving import Desk, Ended, read_run
 from workflow.training.alone import Alone, drawn
 from workflow.training.choice import Policy, chosen
 from workflow.training.loop import Trainee, Training
+from workflow.training.pretraining import Pretrained, pretrained
 from workflow.training.stacked import Stacked
 
 
@@ -128,11 +129,30 @@ def _alone(company: Company) -> Ended:
 
 
 def _trained_alone(desk: Desk, step: int) -> Outcome:
-    program = Alone(desk.run, drawn(desk.run, device=desk.device), learning_rate=_rate(desk))
-    training = Training(program, {0: _trainee(desk)}, company=[desk.folder.name], device=desk.device)
+    trainee = _trainee(desk)
+    if desk.run.before is None or step:
+        network = drawn(desk.run, device=desk.device)
+    else:
+        network, trainee.curve, failed = _pretrained(desk)
+        if failed:
+            rate = Measurement(name="learning_rate", value=_rate(desk), unit="1")
+            return Outcome("diverged", f"in pretraining: {failed}", (rate, *trainee.curve))
+    program = Alone(desk.run, network, learning_rate=_rate(desk))
+    training = Training(program, {0: trainee}, company=[desk.folder.name], device=desk.device)
     if step:
         training.resume(step)
     return next(outcome for _, outcome in training.outcomes())
+
+
+def _pretrained(desk: Desk) -> Pretrained:
+    rate = desk.run.pretraining.learning_rate
+    return pretrained(
+        desk.run,
+        learning_rate=selected_rate(rate, runs=desk.folder.parent) if isinstance(rate, Selected) else rate,
+        device=desk.device,
+        checkpoint=Checkpoint(desk.folder / "checkpoints" / "pretraining"),
+        watch=desk.watch,
+    )
 
 
 def _stacked(company: Company) -> Iterator[Ended]:
@@ -175,4 +195,6 @@ def _trainee(desk: Desk) -> Trainee:
 def _rate(desk: Desk) -> float:
     """Returns the learning rate of the run; one still to be selected is looked up in the results of its tuning runs."""
     rate = desk.run.optimizer.learning_rate
-    return selected_rate(rate, runs=desk.folder.parent) if isinstance(rate, Selected) else rate
+    if not isinstance(rate, Selected):
+        return rate
+    return selected_rate(rate, runs=desk.folder.parent) * (rate.times or 1.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from workflow.files import write
 from workflow.provenance import Provenance
 from workflow.results import Measurement, Result, read_result
-from workflow.runs import ReferenceRun, Run, RunFile, Selected, TrainingRun
+from workflow.runs import ReferenceRun, RunFile, TrainingRun
 from workflow.verification.limits import EARLY_LOSS, EARLY_STEPS, PLATFORM
 
 _ROOT = Path(__file__).parent.parent.parent
@@ -32,7 +32,7 @@ def rerun(result: Result, *, runs: Path, folder: Path) -> tuple[list[str], str]:
     run, told = result.run, f"runs/{result.id}"
     again = folder / "runs" / result.id
     write(again / "run.json", RunFile(run=run).model_dump_json(indent=1) + "\n")
-    for id in _needs(run):
+    for id in run.chosen_from if isinstance(run, TrainingRun) else ():
         (folder / "runs" / id).mkdir(exist_ok=True)
         shutil.copy(runs / id / "result.json", folder / "runs" / id / "result.json")
     command = [sys.executable, "-m", *_MODULES[run.kind], str(again)]
@@ -67,11 +67,6 @@ def compared(stored: Result, again: Result) -> tuple[list[str], str]:
 def early(row: Measurement) -> bool:
     """Returns whether a number is a loss so early that platforms still agree on it."""
     return row.name == "loss" and int(row.at.get("step", EARLY_STEPS + 1)) <= EARLY_STEPS
-
-
-def _needs(run: Run) -> list[str]:
-    rate = run.optimizer.learning_rate if isinstance(run, TrainingRun) else None
-    return list(rate.best_of) if isinstance(rate, Selected) else []
 
 
 def _address(row: Measurement) -> tuple[object, ...]:
