@@ -29,7 +29,7 @@ from workflow.styles import BETTER_LOW, DASH, QUARTILES, exact, number, predicto
 from workflow.table import read_table
 
 FAIRNESS, CONDITIONS = "fairness", "conditions"
-SCALING, CROSSOVERS = "scaling", "crossovers"
+SCALING, CROSSOVERS, LAWS = "scaling", "crossovers", "laws"
 _MOST_COLUMNS = 5
 
 

@@ -231,8 +231,11 @@ def test_tokens_are_told_as_a_reader_knows_them():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The tables of untrained networks that read recall and text, and their figures."""
-    folder = tmp_path_factory.mktemp("interpretation")
+    return leave_pictures(tmp_path_factory.mktemp("interpretation"))
+
+
+def leave_pictures(folder: Path) -> Path:
+    """Leaves the tables of untrained networks that read recall and text, and their figures."""
     tiny = {"optimizer.steps": 2, "optimizer.warmup_steps": 1, "optimizer.batch_size": 2, "evaluation.batches": 1}
     stated = yaml.safe_load(SUBJECTS.read_text(encoding="utf-8"))
     stated["scales"]["smoke"] = {

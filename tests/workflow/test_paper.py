@@ -12,22 +12,27 @@ from typing import get_args
 import pytest
 from matplotlib.figure import Figure
 
+import workflow.laws.__main__
 import workflow.paper.__main__
 from models import Architecture, Mixer
 from models.hybrid import HybridSpec
 from tasks import AnyTask
 from tests.workflow.synthetic import failing, recall_plan
 from tests.workflow.test_figures import cost_plan, tables_of
+from tests.workflow.test_interpretation import leave_pictures
 from tests.workflow.test_report import leave_scaling
 from tests.workflow.verdicts import CLAIMS, leave_controls, leave_verdicts
+from workflow import plans
+from workflow.laws import isoflop, parametric
 from workflow.paper import numerals
 from workflow.paper.checklist import checklist, markdown
 from workflow.paper.citations import bibliography, cited, entries, uses
 from workflow.paper.document import report
 from workflow.paper.latex import printed
 from workflow.paper.numerals import numbers
-from workflow.paper.records import Paper, read_paper
+from workflow.paper.records import PICTURES, Paper, read_paper, read_record
 from workflow.paper.tabulars import tabulars
+from workflow.report.verdicts import read_verdicts
 from workflow.styles import DASH, WIDTHS
 from workflow.table import read_table
 from workflow.tables import Cell, Table
@@ -46,6 +51,8 @@ def made(folder: Path) -> Path:
         leave_scaling(home, estimates=estimated, measurements=measured)
     leave_controls(folder / "quick/recall", behaved={"handicapped": "no"})
     leave_verdicts(folder / "quick")
+    (folder / "quick" / PICTURES).mkdir()
+    leave_pictures(folder / "quick" / PICTURES)
     return folder
 
 
@@ -82,6 +89,7 @@ def test_everything_that_is_shown_is_there_to_take_in(left):
     stems = {f"figures/{name}" for name in ("recall-pairs", "recall-state", "recall-learning-rates", "cost-time")}
     assert {f"{stem}-{page}.pdf" for stem in stems for page in WIDTHS} <= names
     assert {f"{stem}.csv" for stem in stems} <= names
+    assert {f"figures/interpretation-{name}-neurips.pdf" for name in ("recall", "text-horizons")} <= names
     tables = {"recall-pairs", "recall-fairness", "cost-scaling", "verdicts", "verdicts-recall", "controls"}
     assert {f"tables/{name}.tex" for name in tables} <= names
     texts = {"numbers.tex", "numbers.json", "captions.tex", "captions.json", "references.bib", "main.tex"}
@@ -153,6 +161,26 @@ def test_every_verdict_and_control_has_a_key(paper):
     assert found["claim.more-pairs.value"].interval == "[0.20, 0.40]"
     assert found["claim.more-pairs.p"].text == "below 0.001"
     assert found["recall.control.handicapped-attention.recall-at-the-test-split.accuracy.behaved"].text == "no"
+
+
+def test_laws_of_the_loss_are_taken_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(parametric, "RESAMPLES", 20)
+    monkeypatch.setattr(isoflop, "DRAWS", 200)
+    tables_of(plans.plan("scaling-law", scale="smoke"), tmp_path)
+    home = tmp_path / "smoke/scaling-law"
+    given = [home / "measurements.csv", "--output", home / "laws.csv", "--figures", home / "laws"]
+    monkeypatch.setattr(sys, "argv", ["workflow.laws", *map(str, given)])
+    workflow.laws.__main__.main()
+    leave_controls(home)
+    leave_verdicts(tmp_path / "smoke")
+    record = read_record(home)
+    assert {path.stem for path in (home / "laws").glob("*.svg")} <= set(record.drawings)
+    assert len(record.tables["laws"].rows) == len(record.laws)
+    told = numbers(Paper("smoke", [record], read_verdicts(tmp_path / "smoke/verdicts.csv"), {}))
+    laws = {name: each for name, each in told.items() if re.search(r"[.](isoflop|parametric)[.]", name)}
+    assert set(record.laws["value"].dropna()) == {each.value for each in laws.values()} - {None}
+    assert sum(name.endswith(".verdict") for name in laws) == len(record.laws)
+    assert all(printed(drawing.caption) for drawing in record.drawings.values())
 
 
 def test_what_did_not_fit_is_told_by_its_key(paper):

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from tasks.language.modeling import LanguageModeling
 from workflow.confirmations import confirming_runs
 from workflow.laws.runs import Runs
 from workflow.points import Labels, columns_of
@@ -83,6 +82,8 @@ def _embedding(runs: pd.DataFrame) -> np.ndarray:
 
 
 def _vocabulary(columns: dict[str, Any]) -> int:
+    from tasks.language.modeling import LanguageModeling  # and so torch, which who only reads tables is not to wait for
+
     task: dict[str, Any] = {}
     for column, value in columns.items():
         *parents, leaf = column.split(".")[1:]

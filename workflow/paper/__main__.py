@@ -3,9 +3,10 @@
     python -m workflow.paper --scale quick --results results --output results/quick/paper --report results/quick/report.pdf recall
 
 In the folder: `figures/<experiment>-<figure>-{icml,neurips}.pdf`, drawn at the width of ICML's column and of NeurIPS' text,
-each with the data plotted as `<experiment>-<figure>.csv`; `tables/*.tex` (packages booktabs and array); `numbers.tex` and
-`numbers.json`, `captions.tex` and `captions.json`; `references.bib`; `checklist.tex` and `checklist.md`; and `main.tex`,
-which takes in all of them. Made again from the same tables, every file is the same, byte for byte.
+and `figures/interpretation-*`, which need all of that width, each with the data plotted as CSV; `tables/*.tex` (packages
+booktabs and array); `numbers.tex` and `numbers.json`, `captions.tex` and `captions.json`; `references.bib`;
+`checklist.tex` and `checklist.md`; and `main.tex`, which takes in all of them. Made again from the same tables, every file is
+the same, byte for byte.
 """
 
 import argparse
@@ -23,11 +24,11 @@ from workflow.paper.citations import bibliography, cited
 from workflow.paper.claims import claim_tables
 from workflow.paper.document import report, title, told
 from workflow.paper.numerals import Number, numbers
-from workflow.paper.records import Paper, Record, read_paper
+from workflow.paper.records import PICTURES, Paper, Record, read_paper
 from workflow.paper.tabulars import tabulars
 from workflow.planfile import SCALES
 from workflow.scaling.drawn import Drawing
-from workflow.styles import WIDTHS
+from workflow.styles import TEXT_WIDTH, WIDTHS
 from workflow.table import write_table
 from workflow.tables import Table
 
@@ -39,7 +40,9 @@ def leave_paper(paper: Paper, *, folder: Path) -> None:
     drawn = {f"{record.name}-{name}": each for record in paper.records for name, each in record.drawings.items()}
     tables = {f"{record.name}-{name}": each for record in paper.records for name, each in record.tables.items()}
     files, captions = _leave_tables(claims | tables, folder=folder / "tables")
-    captions |= _leave_figures(drawn, folder=folder / "figures")
+    captions |= _leave_figures(drawn, folder=folder / "figures", widths=WIDTHS)
+    pictures = {f"{PICTURES}-{name}": each for name, each in paper.pictures.items()}
+    captions |= _leave_figures(pictures, folder=folder / "figures", widths={"neurips": TEXT_WIDTH})
     texts = {
         "numbers.tex": latex.macros(found, scale=paper.scale),
         "numbers.json": latex.numbers_json(found),
@@ -68,11 +71,11 @@ def _leave_tables(tables: dict[str, Table], *, folder: Path) -> tuple[dict[str, 
     return files, captions
 
 
-def _leave_figures(drawings: dict[str, Drawing], *, folder: Path) -> dict[str, str]:
-    """Returns the captions; a figure is drawn anew for every width."""
+def _leave_figures(drawings: dict[str, Drawing], *, folder: Path, widths: dict[str, float]) -> dict[str, str]:
+    """Returns the captions; a figure is drawn anew for every width, in inches."""
     for name, drawing in drawings.items():
         write_table(drawing.data, folder / f"{name}.csv")
-        for page, width in WIDTHS.items():
+        for page, width in widths.items():
             with matplotlib.rc_context(house_style(width=width)):
                 leave(image(drawing.draw(), kind="pdf"), folder / f"{name}-{page}.pdf")
     return {f"figure-{name}": drawing.caption for name, drawing in drawings.items()}
@@ -85,6 +88,7 @@ def _context(
     return {
         "scale": paper.scale,
         "claims": [file for name in claims for file in files[name]],
+        "pictures": [f"{PICTURES}-{name}" for name in paper.pictures],
         "experiments": [_experiment(each, files=files, numbers=numbers) for each in paper.records],
     }
 

@@ -7,8 +7,9 @@ import typst
 
 from workflow.captions import Answer, answer
 from workflow.figures import LEARNING_RATES
+from workflow.laws.told import sentences as law_sentences
 from workflow.paper.claims import READING, VERDICTS_TABLE, claim_tables
-from workflow.paper.records import Paper, Record
+from workflow.paper.records import PICTURES, Paper, Record
 from workflow.points import points
 from workflow.report import controls
 from workflow.report.origins import common_warnings, machine_table, made_table, ran_table, warnings
@@ -59,6 +60,9 @@ def _data(paper: Paper) -> dict[str, object]:
         "counts": _plain(tables[VERDICTS_TABLE]._replace(note="")),
         "reading": READING,
         "checked": [_plain(table) for name, table in tables.items() if not name.startswith(VERDICTS_TABLE)],
+        "pictures": [
+            {"file": f"{PICTURES}-{name}-neurips.pdf", "caption": each.caption} for name, each in paper.pictures.items()
+        ],
         "chapters": [_chapter(record) for record in paper.records],
         "machines": _plain(machine_table(paper.runs)),
     }
@@ -68,6 +72,8 @@ def _chapter(record: Record) -> dict[str, object]:
     figures = [_figure(record, name) for name in record.drawings]
     beside = {table for name in record.drawings for table in _beside(record, name)}
     growth = sentences(record.scaling, record.crossovers) if len(record.scaling) else []
+    if len(record.laws):
+        growth.append(Answer("Fitted to the runs of each line:", law_sentences(record.laws)))
     return {
         "title": title(record),
         "question": record.plan.question,

@@ -15,6 +15,9 @@ MORE = {
     "\N{MULTIPLICATION SIGN}": r"$\times$",
     "\N{LESS-THAN OR EQUAL TO}": r"$\leq$",
     "\N{SUPERSCRIPT TWO}": r"$^2$",
+    "\N{OPEN BOX}": r"\textvisiblespace{}",
+    "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}": r"$\hookleftarrow$",
+    "\N{END OF PROOF}": r"\rule{1ex}{1ex}",
     "\N{GREEK SMALL LETTER MU}": r"$\mu$",
 }
 

@@ -50,7 +50,13 @@ def numbers(paper: Paper) -> dict[str, Number]:
     found: dict[str, Number] = {}
     for record in paper.records:
         runs = _Runs(record.measurements)
-        for each in (*_shown(record, runs), *_fairness(record), *_growth(record, runs), *_controls(record)):
+        for each in (
+            *_shown(record, runs),
+            *_fairness(record),
+            *_growth(record, runs),
+            *_laws(record),
+            *_controls(record),
+        ):
             _put(found, each)
         for each in _drawn(record, found):
             _put(found, each)
@@ -207,6 +213,18 @@ def _drawn(record: Record, found: dict[str, Number]) -> Iterable[Number]:
                 for name in columns:
                     told = {"value": row[name], "low": np.nan, "high": np.nan}
                     yield _number((*where, name), told, n=None, factor=1.0, unit="", runs=runs, record=record)
+
+
+def _laws(record: Record) -> Iterable[Number]:
+    """Yields how the loss falls with parameters, tokens and compute."""
+    for row in record.laws.to_dict("records"):
+        compute = f"compute {row['compute']:.2g}" if pd.notna(row["compute"]) else ""
+        parameter = "size exponent" if row["parameter"] == "a" else row["parameter"]  # keys do not tell a from A
+        where = (record.name, row["line"], row["law"], compute.replace("+", ""), parameter)
+        yield _said((*where, "verdict"), row["verdict"], experiment=record.name)
+        if pd.notna(row["value"]):
+            unit = "" if row["unit"] in _PLAIN else row["unit"]
+            yield _number(where, row, n=row["n"], factor=1.0, unit=unit, runs=(), record=record)
 
 
 def _controls(record: Record) -> Iterable[Number]:

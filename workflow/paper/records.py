@@ -6,13 +6,21 @@ from typing import NamedTuple
 import pandas as pd
 
 from workflow.figures import drawings_of
+from workflow.interpretation.pictures import drawings as pictures_of
+from workflow.interpretation.pictures import tables as seen
+from workflow.laws.drawn import drawings as law_drawings
+from workflow.laws.table import found
+from workflow.laws.told import rows as law_rows
+from workflow.laws.trained import lines
 from workflow.planfile import PlanFile, read_plan
 from workflow.report.controls import read_controls
 from workflow.report.verdicts import read_verdicts
 from workflow.scaling.drawn import Drawing
 from workflow.scaling.lines import over_length
 from workflow.table import read_table
-from workflow.tables import CROSSOVERS, SCALING, Table, cost_tables, tables_of
+from workflow.tables import CROSSOVERS, LAWS, SCALING, Table, cost_tables, plain_table, tables_of
+
+PICTURES = "interpretation"  # the folder of what networks do with an input, beside those of the experiments
 
 
 class Record(NamedTuple):
@@ -24,6 +32,7 @@ class Record(NamedTuple):
     scaling: pd.DataFrame
     crossovers: pd.DataFrame
     controls: pd.DataFrame
+    laws: pd.DataFrame
     drawings: dict[str, Drawing]
     tables: dict[str, Table]
 
@@ -38,11 +47,12 @@ class Record(NamedTuple):
 
 
 class Paper(NamedTuple):
-    """What was found at one scale: experiments in the order given, and a verdict per claim."""
+    """What was found at one scale: experiments in the order given, a verdict per claim, what networks do with an input."""
 
     scale: str
     records: list[Record]
     verdicts: pd.DataFrame
+    pictures: dict[str, Drawing]
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -57,7 +67,9 @@ class Paper(NamedTuple):
 def read_paper(experiments: list[str], *, scale: str, results: Path) -> Paper:
     """Returns what is in results/<scale>; OSError or ValueError naming what is missing and the step that makes it."""
     verdicts = read_verdicts(results / scale / "verdicts.csv")
-    return Paper(scale, [read_record(results / scale / name) for name in experiments], verdicts)
+    looked_at = results / scale / PICTURES
+    pictures = pictures_of(seen(looked_at)) if looked_at.exists() else {}
+    return Paper(scale, [read_record(results / scale / name) for name in experiments], verdicts, pictures)
 
 
 def read_record(folder: Path) -> Record:
@@ -65,11 +77,15 @@ def read_record(folder: Path) -> Record:
     plan = read_plan(folder / "plan.json")
     measurements, estimates = (read_table(folder / f"{name}.csv") for name in ("measurements", "estimates"))
     tables = tables_of(plan, estimates=estimates, measurements=measurements)
-    scaling, crossovers, controls = pd.DataFrame(), pd.DataFrame(), pd.DataFrame()
+    scaling, crossovers, controls, laws = (pd.DataFrame() for _ in range(4))
     if len(over_length(estimates)):
         scaling, crossovers = (read_table(folder / f"{name}.csv") for name in (SCALING, CROSSOVERS))
         tables |= cost_tables(scaling, crossovers)
     if any(run.role == "confirm" for run in plan.runs):
         controls = read_controls(folder / "controls.csv")
     drawings = drawings_of(plan, estimates=estimates, measurements=measurements)
-    return Record(plan, measurements, estimates, scaling, crossovers, controls, drawings, tables)
+    if (folder / f"{LAWS}.csv").exists():
+        laws = read_table(folder / f"{LAWS}.csv")
+        tables[LAWS] = plain_table("Laws of the loss", law_rows(laws))
+        drawings |= law_drawings([found(line, seed=place) for place, line in enumerate(lines(measurements))])
+    return Record(plan, measurements, estimates, scaling, crossovers, controls, laws, drawings, tables)

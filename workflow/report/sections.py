@@ -11,9 +11,7 @@ from workflow.report.shown import Section, all_drawn, drawn, shown
 from workflow.scaling.drawn import drawings
 from workflow.scaling.told import sentences
 from workflow.table import read_table
-from workflow.tables import SCALING, Table, plain_table
-
-_LAWS = "laws"
+from workflow.tables import LAWS, SCALING, Table, plain_table
 
 
 def growth(folder: Path, *, tables: dict[str, Table], costs: list[pd.DataFrame], estimates: pd.DataFrame) -> Section:
@@ -29,14 +27,14 @@ def growth(folder: Path, *, tables: dict[str, Table], costs: list[pd.DataFrame],
 
 def loss_laws(folder: Path) -> list[Section]:
     """Returns how the loss falls with parameters, tokens and compute, where `workflow.laws` has looked for that."""
-    path = folder / f"{_LAWS}.csv"
+    path = folder / f"{LAWS}.csv"
     if not path.exists():
         return []
     laws = read_table(path)
     table = plain_table("Laws of the loss", law_rows(laws))
     told = Answer("Fitted to the runs of each line:", law_sentences(laws))
-    figures = all_drawn(folder / _LAWS, of=folder.name)
-    return [Section("How the loss falls", "", [told], [shown(table, of=folder.name, name=_LAWS)], figures)]
+    figures = all_drawn(folder / LAWS, of=folder.name)
+    return [Section("How the loss falls", "", [told], [shown(table, of=folder.name, name=LAWS)], figures)]
 
 
 def pictures(folder: Path) -> list[Section]:

@@ -4,7 +4,8 @@
 rule paper:
     input:
         [f"{RESULTS}/{SCALE}/{name}/figures" for name in list(PLANS)],
-        [path for name in list(PLANS) for path in scaling(name).values()],
+        [path for name in list(PLANS) for path in [*scaling(name).values(), *laws(name)]],
+        expand("{folder}/{table}.csv", folder=INTERPRETATION, table=["gates", "summary", "inputs"]),
         [
             f"{RESULTS}/{SCALE}/{name}/controls.csv"
             for name in list(PLANS)
@@ -16,7 +17,8 @@ rule paper:
             for path in sorted(Path(workflow.basedir, "workflow", "paper").iterdir())
             if path.suffix in (".py", ".bib", ".yaml", ".typ", ".jinja")
         ],
-        package("scaling") + package("report"),
+        package("scaling") + package("laws") + package("report"),
+        code(*(f"interpretation/{name}.py" for name in ("pictures", "page", "horizons", "told"))),
         code(
             "captions.py",
             "tables.py",
