@@ -30,8 +30,10 @@ class Checkpoint:
     side, to be read by any number of processes.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, check: Callable[[], None] = lambda: None) -> None:
+        """`check` raises what keeps this process from adding another, such as that the run is no more its own."""
         self._folder = folder
+        self.check = check
         self._saved = time.monotonic()
         self._told: set[int] = set()
         self.resumed = 0
@@ -107,6 +109,7 @@ class Checkpoint:
         manifest = incoming / "manifest.json"
         manifest.write_text(json.dumps(said, indent=1), encoding="utf-8")
         _digest(manifest, through=True)
+        self.check()
         self._forget(step)  # it was damaged, or holds the same
         incoming.rename(self._path(step))
         self._saved = time.monotonic()

@@ -20,7 +20,7 @@ from workflow import interruption
 SHARD = "TRIAL_SHARD"  # the environment variable by which the command line tells all of the process
 
 _TORCHRUN = (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1"))
-_PATIENCE = timedelta(days=1)  # the first process may have to wait so long for the lock of a folder
+_PATIENCE = timedelta(days=1)  # the first process may have to wait so long for a folder
 _MOST_STEPS, _MOST_SECONDS = 16, 1.0  # from one question to the next
 
 Found = TypeVar("Found")
@@ -79,7 +79,7 @@ def led(function: Callable[[], Found]) -> Found:
     if processes().leads:
         try:
             told = [(function(), None)]
-        except (ValueError, OSError, RuntimeError) as error:
+        except (ValueError, OSError, RuntimeError, interruption.Interrupted) as error:
             told = [(None, error)]
     dist.broadcast_object_list(told)
     ((found, error),) = told

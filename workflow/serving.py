@@ -1,12 +1,10 @@
-"""One process serves the runs of a cohort: each under a lock, once, and written whole. Shared by every kind of run."""
+"""One process serves the runs of a cohort: each held by a lease, once, and written whole. Shared by every kind of run."""
 
 import argparse
 import errno
-import fcntl
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +17,7 @@ from workflow import interruption
 from workflow.checkpoints import Checkpoint
 from workflow.files import write
 from workflow.identity import run_id
+from workflow.leases import Leases, LostLease, visible
 from workflow.processes import joined, led, processes
 from workflow.progress import Progress
 from workflow.provenance import device, provenance
@@ -53,22 +52,23 @@ _PLAIN_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EAC
 def serve(folders: list[Path], *, kind: type[Run], execute: Execute, progress: Progress) -> None:
     """Leaves a `result.json` in every folder that has none; ValueError, before any work, if a `run.json` is not fit.
 
-    Of several processes the first holds the locks and writes; all go through the same runs in the same order.
+    Of several processes the first holds the folders and writes; all go through the same runs in the same order.
     """
     runs = {folder: read_run(folder, kind=kind) for folder in dict.fromkeys(folders)}
     for folder, run in runs.items():
         _refuse_uneven(folder, run)
-    for group in _alike(runs):
-        with ExitStack() as locks:
-            left = led(partial(_left, group, locks))
+    with Leases() as leases:
+        for group in _alike(runs):
+            left = led(partial(_left, group, leases))
             progress.passed(len(group) - len(left))
-            desks = [_desk(folder, runs[folder], progress) for folder in left]
+            desks = [_desk(folder, runs[folder], progress, leases) for folder in left]
             for ended in execute(desks) if desks else ():
-                _conclude(ended)
+                _conclude(ended, leases)
                 progress.passed(1)
             for folder in group:  # also of runs that had their results: their process may have been killed before this
                 for spent in _spent(folder, runs[folder]):
                     led(Checkpoint(spent / "checkpoints").remove)
+                leases.let_go(folder, done=True)
 
 
 def _spent(folder: Path, run: Run) -> list[Path]:
@@ -83,11 +83,11 @@ def _spent(folder: Path, run: Run) -> list[Path]:
     return before if run.optimizer.until is not None else [folder, *before]
 
 
-def _left(group: list[Path], locks: ExitStack) -> list[Path]:
-    """Locks the folders and returns those that have no result."""
-    for folder in sorted(group):  # in one order everywhere, so that no two processes wait for each other
-        locks.enter_context(_locked(folder))
-    return [folder for folder in group if not (folder / "result.json").exists()]
+def _left(group: list[Path], leases: Leases) -> list[Path]:
+    """Takes the folders and returns those that have no result."""
+    done = {folder: leases.take(folder) for folder in sorted(group)}  # sorted, so that no two wait for each other
+    results = {folder: folder / "result.json" for folder in group}
+    return [folder for folder, path in results.items() if not (visible(path) if done[folder] else path.exists())]
 
 
 def _refuse_uneven(folder: Path, run: Run) -> None:
@@ -135,8 +135,8 @@ def _shape(run: TrainingRun | ProfilingRun) -> str:
     return run.model_copy(update={"seed": 0, "optimizer": optimizer}).model_dump_json()
 
 
-def _desk(folder: Path, run: Run, progress: Progress) -> Desk:
-    checkpoint = Checkpoint(folder / "checkpoints")
+def _desk(folder: Path, run: Run, progress: Progress, leases: Leases) -> Desk:
+    checkpoint = Checkpoint(folder / "checkpoints", check=partial(leases.check, folder))
     led(partial(_sweep, folder, checkpoint))
     watch = progress.of(run, folder) if processes().leads else _unwatched
     return Desk(run, folder, device(), checkpoint, watch)
@@ -153,22 +153,23 @@ def _unwatched(_: int, __: float, ___: list[Measurement]) -> None:
     pass
 
 
-def _conclude(ended: Ended) -> None:
+def _conclude(ended: Ended, leases: Leases) -> None:
     """Writes the result of a run.
 
     Where memory runs out on one of several processes, the others wait for it inside a step: it writes, and ends them.
     """
     if processes().count > 1 and ended.outcome.status == "out_of_memory":
-        _write_result(ended)
+        _write_result(ended, leases)
         sys.exit(
             f"error: {ended.desk.folder}: memory ran out on process {processes().rank}, which is the run's result now; "
             "call again for the runs that are left"
         )
-    led(partial(_write_result, ended))
+    led(partial(_write_result, ended, leases))
 
 
-def _write_result(ended: Ended) -> None:
+def _write_result(ended: Ended, leases: Leases) -> None:
     desk = ended.desk
+    leases.check(desk.folder)
     made = provenance(seconds=ended.seconds, resumed=desk.checkpoint.resumed, company=ended.company)
     result = Result(id=run_id(desk.run), run=desk.run, **ended.outcome._asdict(), provenance=made)
     write(desk.folder / "result.json", result.model_dump_json(indent=1) + "\n")
@@ -191,14 +192,6 @@ def read_run(folder: Path, *, kind: type[Run]) -> Run:
             "Plan again with snakemake, or try the run in a folder of your own outside results/runs"
         )
     return run
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds the folder for this process; another one waits. The lock dies with its process, however that ends."""
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def parser(kind: type[Run]) -> argparse.ArgumentParser:
@@ -233,7 +226,7 @@ def work(folders: list[Path], *, kind: type[Run], execute: Execute, progress: Pr
         if processes().leads:
             print("interrupted: what was done is saved; the same command goes on from here", file=sys.stderr)
         sys.exit(interruption.EXIT_CODE)
-    except (ValueError, UnsupportedKernel) as error:
+    except (ValueError, UnsupportedKernel, LostLease) as error:
         sys.exit(f"error: {error}" if processes().leads else 1)
     except OSError as error:
         if error.errno not in _PLAIN_ERRORS:

@@ -56,13 +56,14 @@ class Ended(NamedTuple):
         """Returns how it ended in a few words, and "unsaid: ..." if it was in none of the ways it may."""
         if self.code in (-signal.SIGKILL, -signal.SIGTERM):  # the latter by a process that has not begun
             return "killed"
-        if self.code == 0 and all("is damaged (" in line for line in self.told):
-            return "passed over" if self.told else "done"
-        if len(self.told) == 1 and self.code == EXIT_CODE and self.told[0].startswith("interrupted: "):
+        told = [line for line in self.told if not line.endswith(": waiting until it is done")]
+        if self.code == 0 and all("is damaged (" in line for line in told):
+            return "passed over" if told else "done"
+        if len(told) == 1 and self.code == EXIT_CODE and told[0].startswith("interrupted: "):
             return "interrupted"
-        if len(self.told) == 1 and self.code == 1 and self.told[0].startswith("error: "):
-            return self.told[0].split(": ")[-1].split(";")[0]
-        return f"unsaid: exit code {self.code}, {self.told[-3:]}"
+        if len(told) == 1 and self.code == 1 and told[0].startswith("error: "):
+            return told[0].split(": ")[-1].split(";")[0]
+        return f"unsaid: exit code {self.code}, {told[-3:]}"
 
 
 @dataclass

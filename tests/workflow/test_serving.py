@@ -1,6 +1,5 @@
 """What a process leaves behind, and what it tells meanwhile."""
 
-import fcntl
 import json
 import re
 import threading
@@ -10,6 +9,7 @@ import pytest
 
 from workflow import progress as progress_module
 from workflow.files import write
+from workflow.leases import Leases
 from workflow.plans import plan, write_plan
 from workflow.progress import Progress, clock
 from workflow.results import Measurement, Outcome, read_result
@@ -71,7 +71,7 @@ def test_what_a_killed_process_was_writing_is_cleared_away(tmp_path):
         (folder / name).write_text("half", encoding="utf-8")
     (folder / "checkpoints" / ".incoming.123").mkdir(parents=True)
     reference([folder], outcome)
-    assert {path.name for path in folder.glob(".*")} == {".mine", ".lock"}
+    assert {path.name for path in folder.glob(".*")} == {".mine", ".lease.1"}
     assert not (folder / "checkpoints").exists()
 
 
@@ -83,13 +83,12 @@ def test_a_second_process_waits_for_the_first_and_then_has_nothing_to_do(tmp_pat
         served.append(desk.folder)
         return outcome(desk)
 
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with Leases() as leases:
+        leases.take(folder)
         thread = threading.Thread(target=reference, args=([folder], counting))
         thread.start()
         time.sleep(0.3)
         assert served == []
-        fcntl.flock(file, fcntl.LOCK_UN)
     thread.join()
     reference([folder], counting)
     assert served == [folder]

@@ -150,7 +150,7 @@ def _pretrained(desk: Desk) -> Pretrained:
         desk.run,
         learning_rate=selected_rate(rate, runs=desk.folder.parent) if isinstance(rate, Selected) else rate,
         device=desk.device,
-        checkpoint=Checkpoint(desk.folder / "checkpoints" / "pretraining"),
+        checkpoint=Checkpoint(desk.folder / "checkpoints" / "pretraining", check=desk.checkpoint.check),
         watch=desk.watch,
     )
 
