@@ -1,6 +1,5 @@
 """Runs done again, the cheapest first, and held against their records."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -36,8 +35,7 @@ def rerun(result: Result, *, runs: Path, folder: Path) -> tuple[list[str], str]:
         (folder / "runs" / id).mkdir(exist_ok=True)
         shutil.copy(runs / id / "result.json", folder / "runs" / id / "result.json")
     command = [sys.executable, "-m", *_MODULES[run.kind], str(again)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    ended = subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
     if ended.returncode:
         return [f"{told} cannot be run again: {(ended.stderr.strip() or 'no reason given').splitlines()[-1]}"], ""
     return compared(result, read_result(again / "result.json"))
