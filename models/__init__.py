@@ -1,11 +1,12 @@
 """What is compared, told apart in a specification by its `name`.
 
-`Mixer` is every mixer that the shared block can stand around, `Architecture` every architecture with a block of its own.
+`Mixer` is every mixer that the shared block can stand around, also those of a reader's own file (`models.own`), `Architecture`
+every architecture with a block of its own.
 """
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from models.attention import AttentionSpec
 from models.gated_deltanet import GatedDeltaNetSpec
@@ -20,13 +21,17 @@ from models.native.mamba import MambaArchitectureSpec
 from models.native.mamba2 import Mamba2ArchitectureSpec
 from models.native.xlstm import XLSTMSpec
 from models.native.xlstm_7b import XLSTM7BSpec
+from models.own import OwnMixer, origin
 from models.slstm import SLSTMSpec
 
-_Mixer = Annotated[
+_BuiltIn = Annotated[
     AttentionSpec | MLSTMSpec | SLSTMSpec | MambaSpec | Mamba2Spec | GatedDeltaNetSpec | LSTMSpec,
     Field(discriminator="name"),
 ]
-Mixer = Annotated[_Mixer | HybridSpec[_Mixer], Field(discriminator="name")]
+_Own = Annotated[OwnMixer, Tag("own")]
+_Mixer = Annotated[Annotated[_BuiltIn, Tag("built-in")] | _Own, Discriminator(origin)]
+_OneOrHybrid = Annotated[_BuiltIn | HybridSpec[_Mixer], Field(discriminator="name")]
+Mixer = Annotated[Annotated[_OneOrHybrid, Tag("built-in")] | _Own, Discriminator(origin)]
 
 _Architecture = Annotated[
     LlamaSpec

@@ -3,7 +3,7 @@
     python -m workflow.catalogue results/reference/quick
 
 Reads `estimates.csv` of every experiment in the folder and prints Markdown. Scores are those on the task itself, means over
-seeds; mixers of one name stand side by side.
+seeds, of networks trained on it alone at the rate chosen; mixers of one name stand side by side.
 """
 
 import argparse
@@ -13,10 +13,12 @@ from pathlib import Path
 import pandas as pd
 
 from workflow.points import columns_of, key, yardsticks
-from workflow.styles import BETTER_LOW, DASH, STYLES, exact, predictor
+from workflow.styles import BETTER_LOW, DASH, STYLES, exact, predictor, style
 from workflow.table import at_columns, read_table
 
 SCORES = ("accuracy", "bits_per_byte", "mse")
+# What sets networks apart that were trained otherwise, and where they were not.
+_OTHERWISE = {"optimizer.learning_rate.times": 1.0, "pretraining.steps": 0.0}
 _UNTOLD = ("task.name", "task.corpus_sha256", "task.dataset_sha256", "task.tokenizer.sha256")
 
 
@@ -26,7 +28,8 @@ def catalogue(folder: Path) -> str:
     rows = [row for name, table in tables.items() for row in _rows(name, table)]
     if not rows:
         raise ValueError(f"no estimates of trained networks below {folder}: run snakemake reproduce-all first")
-    mixers = [name for name in STYLES if any(name in row["mixers"] for row in rows)]
+    scored = dict.fromkeys(name for row in rows for name in row["mixers"])
+    mixers = [*(name for name in STYLES if name in scored), *(name for name in scored if name not in STYLES)]
     head = [
         "task",
         "setting",
@@ -35,7 +38,7 @@ def catalogue(folder: Path) -> str:
         "constant",
         "shortcut",
         "ceiling",
-        *(STYLES[name].label for name in mixers),
+        *(style(name).label for name in mixers),
     ]
     lines = [head, [":--"] * 4 + ["--:"] * (len(head) - 4)]
     for row in sorted(rows, key=lambda row: (row["task"], row["setting"], row["in"])):
@@ -54,6 +57,9 @@ def _rows(experiment: str, table: pd.DataFrame) -> list[dict]:
         table[[column for column in at_columns(table) if column not in ("at.split", "at.predictor")]].isna().all(axis=1)
     )
     scored = table[own & table["name"].isin(SCORES) & table["value"].notna()]
+    for column, usual in _OTHERWISE.items():
+        if column in scored:
+            scored = scored[scored[column].fillna(usual) == usual]
     scored = scored.assign(place=key(scored, fields))
     found = []
     for place, cell in scored[(scored["role"] == "confirm") & (scored["at.split"] == "test")].groupby(

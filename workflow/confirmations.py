@@ -20,14 +20,17 @@ def confirming_runs(measurements: pd.DataFrame) -> pd.DataFrame:
 
     ValueError where the runs of one cell are of different devices or versions of torch: their mean would hide that.
     """
-    confirm = measurements[measurements["role"] == "confirm"].sort_values("run", kind="stable")
+    runs = measurements.loc[measurements["role"] == "confirm", "run"]
+    confirm = measurements.loc[runs.sort_values(kind="stable").index]
     settings = [field for field in field_columns(measurements) if field not in ("seed", RATE, TUNED_BY)]
-    cell = confirm.groupby(settings, dropna=False, sort=True).ngroup()
-    confirm = confirm.assign(cell=cell, failed=confirm["status"] != "finished")
+    once = confirm.drop_duplicates("run")
+    once = once.assign(cell=once.groupby(settings, dropna=False, sort=True).ngroup())
+    cell = confirm["run"].map(dict(zip(once["run"], once["cell"], strict=True)))
+    confirm = confirm.assign(cell=cell.astype("int64"), failed=confirm["status"] != "finished")
     for column in PLATFORM:
-        kinds = confirm.groupby("cell")[column].nunique(dropna=False)
+        kinds = once.groupby("cell")[column].nunique(dropna=False)
         for mixed in kinds[kinds > 1].index:
-            runs = confirm[confirm["cell"] == mixed].drop_duplicates("run")
+            runs = once[once["cell"] == mixed]
             told = ", ".join(f"{run} ({value})" for run, value in zip(runs["run"], runs[column], strict=True))
             what = column.removeprefix("provenance.")
             raise ValueError(
@@ -44,8 +47,7 @@ def confirmations(measurements: pd.DataFrame) -> pd.DataFrame:
     beside every test accuracy whose floor was measured: 0 is the best constant answer, 1 is perfect.
     """
     confirm = confirming_runs(measurements)
-    numbers = confirm[confirm["name"].notna()]
-    kept = numbers[~numbers["failed"] | numbers["name"].isin(COUNTS)]
+    kept = confirm[confirm["name"].notna() & (~confirm["failed"] | confirm["name"].isin(COUNTS))]
     references = measurements[measurements["role"] == "reference"]
     worst = _worst(confirm, references=references)
     table = pd.concat([kept, worst], ignore_index=True) if len(worst) else kept

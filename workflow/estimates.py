@@ -31,6 +31,7 @@ SAMPLED = (
     *("seconds", "first_seconds", "warmup_seconds", "joules_per_token"),
     *("clock", "temperature", "busy", "others"),
 )  # what every round of a profiling run measures again
+_SHARES = {"value": 0.5, "low": 0.25, "high": 0.75, "p5": 0.05, "p95": 0.95}
 
 SEEDS = "95 % t over seeds"
 LABELS = "95 % binomial over labels, as all seeds agree"
@@ -59,7 +60,7 @@ def confirmed(measurements: pd.DataFrame) -> pd.DataFrame:
     rows = confirmations(measurements)
     at = at_columns(rows)
     labels = rows.loc[rows["name"] == "labels", ["run", *at, "value"]].rename(columns={"value": "labels"})
-    rows = rows.merge(labels, on=["run", *at], how="left")
+    rows = rows.merge(labels, on=["run", *at], how="left").assign(solved=lambda rows: rows["value"] >= SOLVED)
     kept = ["role", *FIXED[:2], "kind", *field_columns(measurements), *PLATFORM]
     groups = rows.groupby(["cell", "name", "unit", *at], dropna=False, sort=False)
     summary = groups.agg(
@@ -68,10 +69,10 @@ def confirmed(measurements: pd.DataFrame) -> pd.DataFrame:
         deviation=("value", "std"),
         least=("value", "min"),
         most=("value", "max"),
-        labels=("labels", lambda counts: counts.sum(skipna=False)),
-        solved=("value", lambda values: int((values >= SOLVED).sum())),
+        solved=("solved", "sum"),
         n=("run", "size"),
-    ).reset_index()
+    )
+    summary = summary.assign(labels=groups["labels"].sum(skipna=False).to_numpy()).reset_index()
     summary = summary.merge(_endings(confirming_runs(measurements)), on="cell")
     summary["value"] = summary["value"].clip(summary["least"], summary["most"])  # the mean of equals is their value
     if "at.step" in at:  # a curve ends where its first seed does: the mean of those that went on is that of a choice
@@ -85,18 +86,23 @@ def profiled(measurements: pd.DataFrame) -> pd.DataFrame:
     rows = measurements[measurements["role"] == "profile"].sort_values("run", kind="stable")
     at = [column for column in at_columns(rows) if column not in ("at.sample", "at.round")]
     kept = ["role", *FIXED[:2], "kind", "status", *field_columns(measurements), *PLATFORM]
-    quantiles = {"value": 0.5, "low": 0.25, "high": 0.75, "p5": 0.05, "p95": 0.95}
     groups = rows.groupby(["run", "name", "unit", *at], dropna=False, sort=False)
-    summary = groups.agg(
-        **{column: (column, "first") for column in kept},
-        n=("value", "count"),
-        **{name: ("value", lambda values, share=share: values.quantile(share)) for name, share in quantiles.items()},
-    ).reset_index()
+    summary = groups.agg(**{column: (column, "first") for column in kept}, n=("value", "count"))
+    quantiles = pd.DataFrame(
+        [_quantiles(values) for _, values in groups["value"]], columns=list(_SHARES), dtype="float64"
+    )
+    summary = summary.assign(**{name: quantiles[name].to_numpy() for name in _SHARES}).reset_index()
     summary = pd.concat([summary, *_achieved(summary)], ignore_index=True)
     sampled, counted = summary["name"].isin(SAMPLED), summary["name"].isin(COUNTS)
     summary["interval"] = np.select([sampled, counted, summary["name"].notna()], [QUARTILES, COUNTED, ONCE], default="")
     summary.loc[~sampled, ["low", "high", "p5", "p95"]] = np.nan
     return summary.assign(failed=(summary["status"] != "finished").astype(int), machines=1)
+
+
+def _quantiles(values: pd.Series) -> list[float]:
+    """Returns the quantiles of the values that are there; missing where none is."""
+    known = values.dropna().to_numpy()
+    return np.quantile(known, list(_SHARES.values())).tolist() if len(known) else [np.nan] * len(_SHARES)
 
 
 def _achieved(summary: pd.DataFrame) -> list[pd.DataFrame]:

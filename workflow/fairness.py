@@ -18,9 +18,10 @@ def fairness_rows(
     """Returns a head, a row of text per mixer, and a note; a range where a number differs between cells of the plan."""
     shown = estimates[estimates["role"].isin(["confirm", "profile"])]
     label = Labels(shown, series=columns_of(shown, "network.mixer"), panels=[])
-    columns = _sizes(label.put_on(shown))
+    columns = _sizes(label.put_on(shown[shown["name"].isin(["parameters", "flops", "state_bytes"])]))
     if (shown["role"] == "confirm").any():
-        columns |= _budget(label.put_on(confirmations(measurements)))
+        runs = confirmations(measurements)
+        columns |= _budget(label.put_on(runs[runs["name"].isin(["steps", "learning_rate"])]))
     if plan.tuned:
         columns |= _choice(label.put_on(tuning(measurements, rates=plan.tuned)))
     rows = [[name, *(column.get(name, DASH) for column in columns.values())] for name in label.looks]

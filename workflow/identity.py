@@ -8,6 +8,7 @@ from pathlib import Path
 
 from models import Architecture, Mixer
 from models.hybrid import HybridSpec
+from models.own import digest_of, kept_file
 from workflow.runs import ProfilingRun, ReferenceRun, Run, TrainingRun
 
 _ROOT = Path(__file__).parent.parent
@@ -60,10 +61,8 @@ _SECOND = (
 
 def run_id(run: Run) -> str:
     """Returns the run's name. Equal names mean equal specification and equal deciding code."""
-    digest = hashlib.sha256()
-    digest.update(run.model_dump_json().encode())
-    for path in _deciding_files(run):
-        digest.update(f"\n{path.relative_to(_ROOT).as_posix()}\n{_meaning(path)}".encode())
+    digest = hashlib.sha256(run.model_dump_json().encode())
+    digest.update(_code(_deciding_files(run)))
     return _name(digest)
 
 
@@ -78,30 +77,45 @@ def _name(digest: "hashlib._Hash") -> str:
     return f"{first}-{second}-{digest.hexdigest()[:12]}"
 
 
-def _deciding_files(run: Run) -> list[Path]:
+def _deciding_files(run: Run) -> tuple[Path, ...]:
     """Returns the files of the run's code, with all that they import from `models` and `tasks`; registries decide nothing."""
-    found: set[Path] = set()
-    waiting = [_ROOT / name for name in _DECIDING[run.kind]]
+    files = list(_DECIDING[run.kind])
     if isinstance(run, TrainingRun | ProfilingRun):
-        waiting += _specified(run.network.mixer)
+        files += _specified(run.network.mixer)
     if isinstance(run, TrainingRun | ReferenceRun):
-        waiting.append(Path(inspect.getfile(type(run.task))))
-    if isinstance(run, TrainingRun) and run.before is not None:
-        waiting += [_ROOT / name for name in _DECIDING_BEFORE]
-        waiting.append(Path(inspect.getfile(type(run.before.task))))
+        files.append(inspect.getfile(type(run.task)))
+    if isinstance(run, TrainingRun) and (before := run.before) is not None:
+        files += [*_DECIDING_BEFORE, inspect.getfile(type(before.task))]
+    return _with_imports(tuple(files))
+
+
+def _specified(mixer: Mixer | Architecture) -> list[str]:
+    """Returns the files of a mixer or architecture: for a hybrid its own and those of its pattern.
+
+    For one of a reader's own what its file imports: that itself is in the specification, by the digest of its content.
+    """
+    if isinstance(mixer, HybridSpec):
+        return [inspect.getfile(HybridSpec), *(path for part in mixer.pattern for path in _specified(part))]
+    digest = digest_of(mixer)
+    return [inspect.getfile(type(mixer))] if digest is None else list(map(str, _imports(kept_file(digest))))
+
+
+@functools.cache
+def _with_imports(files: tuple[str, ...]) -> tuple[Path, ...]:
+    found: set[Path] = set()
+    waiting = [_ROOT / file for file in files]
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
             waiting += _imports(path)
-    return sorted(found)
+    return tuple(sorted(found))
 
 
-def _specified(mixer: Mixer | Architecture) -> list[Path]:
-    """Returns the files of a mixer or architecture: for a hybrid its own and those of its pattern."""
-    if isinstance(mixer, HybridSpec):
-        return [Path(inspect.getfile(HybridSpec)), *(path for part in mixer.pattern for path in _specified(part))]
-    return [Path(inspect.getfile(type(mixer)))]
+@functools.cache
+def _code(files: tuple[Path, ...]) -> bytes:
+    """Returns the files' names and sources: made once of the same files, as a plan has many runs of them."""
+    return "".join(f"\n{path.relative_to(_ROOT).as_posix()}\n{_meaning(path)}" for path in files).encode()
 
 
 @functools.cache

@@ -16,17 +16,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
 from workflow.planfile import PlanFile, PlannedRun, read_plan
-from workflow.results import Result, read_result
+from workflow.resultfile import Measurement, ResultFile, read_result_file
 from workflow.table import FIXED, NUMBER, RATE, write_table
 
 
 def measurements(plan: PlanFile, *, runs: Path) -> pd.DataFrame:
     """Returns every number of every planned run; ValueError naming each run whose result is missing or damaged."""
-    rows: list[dict[str, Any]] = []
+    of_runs: list[dict[str, Any]] = []
+    numbers: list[list[dict[str, Any]]] = []
+    made: list[dict[str, Any]] = []
     problems: list[str] = []
     for planned in plan.runs:
         try:
@@ -34,19 +37,21 @@ def measurements(plan: PlanFile, *, runs: Path) -> pd.DataFrame:
         except ValueError as error:
             problems.append(str(error))
             continue
-        first = {"experiment": plan.experiment, "scale": plan.scale, "role": planned.role}
-        rows += [first | row for row in _rows(result)]
+        of_runs.append({"experiment": plan.experiment, "scale": plan.scale, "role": planned.role} | _fields(result))
+        numbers.append([_number(measurement) for measurement in result.measurements] or [dict.fromkeys(NUMBER)])
+        made.append({f"provenance.{name}": value for name, value in result.provenance.items()})
     if problems:
         listed = "\n  ".join(problems)
         raise ValueError(
             f"{len(problems)} of the {len(plan.runs)} planned runs of {plan.experiment} have no result:\n  {listed}"
         )
-    table = pd.DataFrame(rows)
-    named = [column for column in table.columns if column not in (*FIXED, *NUMBER)]
-    at = sorted(column for column in named if column.startswith("at."))
-    made = [column for column in named if column.startswith("provenance.")]
-    fields = [column for column in named if column not in at and column not in made]
-    return table.reindex(columns=[*FIXED, *fields, *at, *NUMBER, *made])
+    table = pd.DataFrame([number for of_run in numbers for number in of_run])
+    table = table[[*sorted(set(table.columns) - set(NUMBER)), *NUMBER]]
+    fields = pd.DataFrame(of_runs)
+    fields = fields[[*FIXED, *(column for column in fields.columns if column not in FIXED)]]
+    run = np.repeat(np.arange(len(numbers)), [len(of_run) for of_run in numbers])
+    parts = [fields.iloc[run], table, pd.DataFrame(made).iloc[run]]
+    return pd.concat([part.reset_index(drop=True) for part in parts], axis=1)
 
 
 def present(plan: PlanFile, *, runs: Path) -> PlanFile:
@@ -57,10 +62,10 @@ def present(plan: PlanFile, *, runs: Path) -> PlanFile:
     return plan.model_copy(update={"runs": there})
 
 
-def _result_of(planned: PlannedRun, *, runs: Path) -> Result:
+def _result_of(planned: PlannedRun, *, runs: Path) -> ResultFile:
     path = runs / planned.id / "result.json"
     try:
-        result = read_result(path)
+        result = read_result_file(path)
     except FileNotFoundError:
         raise ValueError(f"{planned.id}: {path} is missing") from None
     except (UnicodeDecodeError, ValidationError) as error:
@@ -71,21 +76,19 @@ def _result_of(planned: PlannedRun, *, runs: Path) -> Result:
     return result
 
 
-def _rows(result: Result) -> Iterator[dict[str, Any]]:
-    """Yields a row per number of a result, at least one."""
-    fields = dict(_flat(result.run.model_dump(mode="json")))
+def _fields(result: ResultFile) -> dict[str, Any]:
+    """Returns what is the same in all rows of a result."""
+    fields = dict(_flat(result.run))
     fields.pop(f"{RATE}.place", None)  # said by the rate itself
     for measurement in result.measurements:
         if measurement.name == "learning_rate" and RATE not in fields:
             fields = {RATE: measurement.value} | fields
-    whole = {"run": result.id, "status": result.status, "detail": result.detail} | fields
-    made = {f"provenance.{name}": value for name, value in result.provenance.model_dump().items()}
-    for measurement in result.measurements:
-        address = {f"at.{name}": value for name, value in measurement.at.items()}
-        number = {"name": measurement.name, "value": measurement.value, "unit": measurement.unit}
-        yield whole | address | number | made
-    if not result.measurements:
-        yield whole | {"name": None, "value": None, "unit": None} | made
+    return {"run": result.id, "status": result.status, "detail": result.detail} | fields
+
+
+def _number(measurement: Measurement) -> dict[str, Any]:
+    address = {f"at.{name}": value for name, value in measurement.at.items()}
+    return address | {"name": measurement.name, "value": measurement.value, "unit": measurement.unit}
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,8 @@ from workflow.spec import Spec
 
 SCALES = ("smoke", "quick", "paper")
 
-_TAGS = ("run", "training", "profiling", "reference", "shared", "native")  # in a problem's path, but no fields of a run
+# In a problem's path, but no fields of a run.
+_TAGS = ("run", "training", "profiling", "reference", "shared", "native", "built-in", "own")
 
 # `pretrain`: tuning runs of what is learnt first (`runs.Pretraining`). `screen`: tuning runs that end early, for the best of
 # them to go on (`plans.Rung`). `control`: of no estimate.

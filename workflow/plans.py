@@ -2,13 +2,14 @@
 
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import yaml
 from pydantic import Field, ValidationError
 
+from models.own import digest_of, kept_file
 from tasks import AnyTask
 from tasks.series.series import SeriesTask
 from workflow.claims.files import keep
@@ -23,6 +24,7 @@ from workflow.spec import Spec
 FOLDER = Path(__file__).parent / "experiments"
 
 _CELLS = 4  # that share a process where they may
+_MIXER = "network.mixer"
 _RATE = "optimizer.learning_rate"
 _TIMES = f"{_RATE}.times"
 _PRETRAINED_AT = "pretraining.learning_rate"
@@ -92,6 +94,16 @@ class Experiment(Spec):
     scales: dict[Literal["smoke", "quick", "paper"], Change]
 
 
+class Stated(NamedTuple):
+    """An experiment file at one scale: all of it, what the scale changes, what all runs share, every grid, whose file it is."""
+
+    spec: Experiment
+    change: Change
+    base: Tree
+    grids: list[Axes]
+    where: str
+
+
 class Protocol(NamedTuple):
     """What all entrants of a plan share: their settings, how a rate is chosen, the axes of confirmation, whose file it is."""
 
@@ -140,18 +152,21 @@ def reproduced_names() -> list[str]:
     return [name for name, file in stated.items() if not file.get("apart", False)]
 
 
-def plan(experiment: str, *, scale: str) -> Plan:
-    """Returns the plan of an experiment; ValueError in one line that names the file and the field if anything in it is wrong."""
+def plan(experiment: str, *, scale: str, own: Sequence[Tree] = ()) -> Plan:
+    """Returns the plan of an experiment; ValueError in one line that names the file and the field if anything in it is wrong.
+
+    `own` mixers are more entrants beside those of the file, tuned and confirmed as all are.
+    """
     if scale not in SCALES:
         raise ValueError(f"unknown scale {scale!r}: choose one of {', '.join(SCALES)}, as in --config scale=quick")
     path = FOLDER / f"{experiment}.yaml"
     if not path.exists():
         raise ValueError(f"unknown experiment {experiment!r}: choose one of {', '.join(experiment_names())}")
-    return plan_of(path.read_text(encoding="utf-8"), experiment=experiment, scale=scale)
+    return plan_of(path.read_text(encoding="utf-8"), experiment=experiment, scale=scale, own=own)
 
 
-def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
-    """Returns the plan that the text of an experiment file describes; ValueError as for `plan`."""
+def stated(text: str, *, experiment: str, scale: str) -> Stated:
+    """Returns what the text of an experiment file says at a scale; ValueError as for `plan`."""
     where = f"experiment {experiment}, scale {scale}"
     try:
         spec = Experiment.model_validate_json(json.dumps(yaml.safe_load(text)))
@@ -160,8 +175,14 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
     except yaml.YAMLError as error:
         raise ValueError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
     change = spec.scales.get(scale, Change())
-    base = merged(spec.base, change.base)
     grids = [spec.grid | axes for axes in (change.grid if isinstance(change.grid, list) else [change.grid])]
+    return Stated(spec, change, merged(spec.base, change.base), grids, where)
+
+
+def plan_of(text: str, *, experiment: str, scale: str, own: Sequence[Tree] = ()) -> Plan:
+    """Returns the plan that the text of an experiment file describes; ValueError as for `plan`."""
+    spec, change, base, grids, where = stated(text, experiment=experiment, scale=scale)
+    grids = _with_own(grids, own, base=base)
     runs: dict[str, Planned] = {}
     waiting: dict[str, list[list[Run]]] = {}
     protocol = _protocol(spec, change, base=base, where=where)
@@ -210,20 +231,29 @@ def plan_of(text: str, *, experiment: str, scale: str) -> Plan:
 
 
 def write_plan(plan: Plan, *, results: Path) -> None:
-    """Leaves the plan beside its future tables, a `run.json` in the folder of every run, and what is claimed beforehand.
-
-    What exists stays as it is.
-    """
-    keep(results)
-    for planned in plan.runs:
-        path = results / "runs" / planned.id / "run.json"
-        if not path.exists():
-            write(path, RunFile(run=planned.run).model_dump_json(indent=1) + "\n")
+    """Leaves the plan beside its future tables, and what `write_runs` does. What exists stays as it is."""
+    write_runs({planned.id: planned.run for planned in plan.runs}, results=results)
     runs = tuple(PlannedRun(id=run.id, role=run.role, network=_network(run.run)) for run in plan.runs)
     text = PlanFile(**plan._asdict() | {"runs": runs}).model_dump_json(indent=1) + "\n"
     path = results / plan.scale / plan.experiment / "plan.json"
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write(path, text)
+
+
+def write_runs(runs: Mapping[str, Run], *, results: Path) -> None:
+    """Leaves a `run.json` in the folder of every run, by name, and what is claimed beforehand.
+
+    Beside them the files of mixers that are a reader's own. What exists stays as it is.
+    """
+    keep(results)
+    for digest in {digest_of(run.network.mixer) for run in runs.values() if not isinstance(run, ReferenceRun)} - {None}:
+        copy = results / "models" / f"{digest}.py"
+        if not copy.exists():
+            write(copy, kept_file(digest).read_bytes().decode("utf-8"))
+    for id, run in runs.items():
+        path = results / "runs" / id / "run.json"
+        if not path.exists():
+            write(path, RunFile(run=run).model_dump_json(indent=1) + "\n")
 
 
 def cohorts(plans: Iterable[Plan]) -> dict[str, list[Planned]]:
@@ -249,6 +279,17 @@ def needs(cohort: list[Planned]) -> list[str]:
     return sorted({id for run in trained for id in run.chosen_from})
 
 
+def _with_own(grids: list[Axes], own: Sequence[Tree], *, base: Tree) -> list[Axes]:
+    """Returns the grids with `own` mixers behind theirs, as they are where mixers have settings of their own beside them."""
+    mixers = [grid.get(_MIXER) for grid in grids]
+    native = base.get("network", {}).get("block") != "shared"
+    if native or None in mixers or any(path.startswith(f"{_MIXER}.") for grid in grids for path in grid):
+        return grids
+    if any(other != mixers[0] for other in mixers):
+        return grids
+    return [grid | {_MIXER: [*grid[_MIXER], *own]} for grid in grids]
+
+
 def _network(run: Run) -> str:
     return "" if isinstance(run, ReferenceRun) else run.network.model_dump_json()
 
@@ -259,8 +300,9 @@ def _add(runs: dict[str, Planned], role: Role, cell: list[Run], *, cohort: str |
     They are served in one process, with those of the cohort where one is named.
     """
     ids = [run_id(run) for run in cell]
+    cohort = cohort or _cohort(role, cell)
     for id, run in zip(ids, cell, strict=True):
-        runs.setdefault(id, Planned(id, role, cohort or _cohort(role, cell), run))
+        runs.setdefault(id, Planned(id, role, cohort, run))
     return ids
 
 

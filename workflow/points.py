@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from workflow.confirmations import FLOORS, NOT_POINTS, SCORES, confirmations
@@ -111,10 +112,15 @@ class Labels:
         self.looks: dict[str, Look] = order
         self._line_of = dict(zip(lines["key"], [look.label for look in found], strict=True))
         places = rows.assign(key=key(rows, panels)).drop_duplicates("key")
+        said = described(places, panels)
         if "task.name" in panels:
-            self._panel_of = _task_names(rows)
-        else:
-            self._panel_of = dict(zip(places["key"], described(places, panels), strict=True))
+            tasks = columns_of(places, _TASK)
+            other = described(places, [field for field in panels if field not in tasks])
+            said = [
+                f"{name}, {rest}" if rest else name
+                for name, rest in zip(key(places, tasks).map(_task_names(rows)), other, strict=True)
+            ]
+        self._panel_of = dict(zip(places["key"], said, strict=True))
 
     def put_on(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Returns the rows with `series` and `panel`."""
@@ -124,7 +130,7 @@ class Labels:
 
 def key(rows: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
     """Returns the fields of each row in one text: equal texts, equal fields, whatever types their columns have."""
-    parts = pd.DataFrame({field: _text(rows[field]) for field in fields}, index=rows.index, dtype="str")
+    parts = pd.DataFrame({field: _text(rows[field]) for field in fields}, index=rows.index, dtype="object")
     return pd.Series(
         ["\t".join(row) for row in parts.itertuples(index=False, name=None)], index=rows.index, dtype="str"
     )
@@ -151,8 +157,8 @@ def _series_fields(figure: Figure, plan: PlanFile, rows: pd.DataFrame, where: di
     """Returns the fields that tell lines apart: the mixer's, and what else varies and x and the panel leave open."""
     placed = [column for path in (figure.x, figure.panels) if path != _MIXER for column in columns_of(rows, path)]
     varied = [column for path in plan.varied for column in columns_of(rows, path)]
-    groups = rows.groupby(placed, dropna=False) if placed else [(None, rows)]
-    undecided = [column for column in varied if any(group[column].nunique(dropna=False) > 1 for _, group in groups)]
+    groups = rows.groupby(placed or np.zeros(len(rows)), dropna=False)
+    undecided = [column for column in varied if (groups[column].nunique(dropna=False) > 1).any()]
     kept = dict.fromkeys([*columns_of(rows, _MIXER), *undecided])
     return [column for column in kept if column not in placed and column not in where]
 
@@ -240,7 +246,7 @@ def _refuse_ambiguous(rows: pd.DataFrame) -> None:
 
 def panel_order(measurements: pd.DataFrame, label: Labels, *, roles: Sequence[str]) -> list[str]:
     """Returns the panels in the order of the plan."""
-    runs = label.put_on(measurements[measurements["role"].isin(roles)].drop_duplicates("run"))
+    runs = label.put_on(measurements[measurements["role"].isin(roles) & ~measurements.duplicated("run")])
     return list(dict.fromkeys(runs["panel"].dropna()))
 
 

@@ -82,7 +82,10 @@ def provenance(*, seconds: float, resumed: int, company: int) -> Provenance:
 
 @functools.cache
 def _commit() -> str:
-    """Returns the commit of the checkout, with a plus where tracked files differ from it; empty outside a checkout."""
+    """Returns the commit of the checkout, with a plus where tracked files differ from it.
+
+    Where there is no checkout, as in a container, the file COMMIT says it; empty where there is none either.
+    """
     try:
         told = subprocess.run(
             ["git", "-C", str(_ROOT), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"],
@@ -91,7 +94,8 @@ def _commit() -> str:
             check=True,
         )
     except (FileNotFoundError, subprocess.CalledProcessError):
-        return ""
+        written = _ROOT / "COMMIT"
+        return written.read_text(encoding="utf-8").strip() if written.exists() else ""
     return told.stdout.strip()
 
 

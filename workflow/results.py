@@ -1,25 +1,13 @@
 """The record a run leaves: what was run, how it ended, what was measured, and where."""
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from workflow.provenance import Provenance
+from workflow.resultfile import Measurement, Status
 from workflow.runs import Run
-
-Status = Literal["finished", "diverged", "out_of_memory", "unsupported", "timed_out", "unequal"]
-
-
-class Measurement(BaseModel):
-    """A number with its name, unit and address, for example loss, in bits, at {split: test, length: 256}."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    name: str
-    value: float
-    unit: str
-    at: dict[str, int | float | str] = {}
 
 
 class Outcome(NamedTuple):

@@ -15,6 +15,15 @@ from workflow.runs import Run, RunFile, TrainingRun
 
 def run_at(base: Tree, settings: Tree, *, where: str) -> Run:
     """Returns the run at one point of the grid: the base with `settings`, by dotted path, put in."""
+    try:
+        return run_of(placed(base, settings))
+    except ValueError as error:
+        point = ", ".join(f"{path}={json.dumps(value)}" for path, value in settings.items())
+        raise ValueError(f"{where}: {error} (at {point})") from None
+
+
+def placed(base: Tree, settings: Tree) -> Tree:
+    """Returns the base with `settings`, by dotted path, put in."""
     tree: Tree = json.loads(json.dumps(base))
     for path, value in json.loads(json.dumps(settings)).items():
         *parents, leaf = path.split(".")
@@ -22,15 +31,18 @@ def run_at(base: Tree, settings: Tree, *, where: str) -> Run:
         for parent in parents:
             node = node.setdefault(parent, {})
         node[leaf] = value
+    return tree
+
+
+def run_of(tree: Tree) -> Run:
+    """Returns the run that nested settings say; ValueError, in one line, for the first that is wrong."""
     try:
         run = RunFile.model_validate_json(json.dumps({"run": _complete(tree)})).run
-        if isinstance(run, TrainingRun):  # not in the type: a result stays readable where its corpus is not at hand
-            for point in run.evaluation.points:
-                _posed(run.task, point)
-    except ValueError as error:
-        problem = first_problem(error) if isinstance(error, ValidationError) else str(error)
-        point = ", ".join(f"{path}={json.dumps(value)}" for path, value in settings.items())
-        raise ValueError(f"{where}: {problem} (at {point})") from None
+    except ValidationError as error:
+        raise ValueError(first_problem(error)) from None
+    if isinstance(run, TrainingRun):  # not in the type: a result stays readable where its corpus is not at hand
+        for point in run.evaluation.points:
+            _posed(run.task, point)
     return run
 
 

@@ -77,6 +77,24 @@ STYLES: dict[str, Style] = {
 }
 
 
+# What no architecture above has, for mixers of a reader's own files.
+_SPARE = (
+    ("#7B3294", "*", (0, (5, 1.2, 1, 1.2, 3, 1.2))),
+    ("#8C510A", "h", (0, (1, 0.8, 3, 0.8))),
+    ("#B2182B", "<", (0, (7, 1.2, 1, 1.2))),
+    ("#4D4D00", ">", (0, (3, 1.2, 3, 2.4))),
+)
+
+
+def style(name: str, *, among: Iterable[str] = ()) -> Style:
+    """Returns the style of an architecture; of those that have none, each of `among`, in order, gets a spare one."""
+    if name in STYLES:
+        return STYLES[name]
+    place = sorted({name, *among} - set(STYLES)).index(name)
+    colour, marker, dash = _SPARE[place % len(_SPARE)]
+    return Style(name, colour, marker, dash)
+
+
 class Look(NamedTuple):
     """One line of a figure: a style, and the fill and weight that tell specs of one architecture apart."""
 
@@ -195,7 +213,7 @@ def setting(field: str, value: Hashable) -> str:
     if isinstance(value, bool | np.bool_):
         return said if value else f"no {said}"
     if isinstance(value, str) and field.endswith(".pattern"):
-        return " + ".join(STYLES[part["name"]].label for part in json.loads(value))
+        return " + ".join(style(part["name"]).label for part in json.loads(value))
     if isinstance(value, str):
         return words(value)
     return f"{said} {number(float(value))}"
@@ -226,14 +244,15 @@ def looks(specs: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
     They are told apart by a label of the fields in which they differ, by weight, and by the marker's fill.
     """
     found: dict[int, Look] = {}
-    order = {name: place for place, name in enumerate(STYLES)}
+    names = [str(name) for name in specs["network.mixer.name"].unique()]
+    order = {name: place for place, name in enumerate([*STYLES, *sorted(set(names) - set(STYLES))])}
     for name, group in sorted(specs.groupby("network.mixer.name"), key=lambda pair: order[pair[0]]):
         apart = differing(group, fields)
         group = group.sort_values(apart) if apart else group
         said = described(group, fields)
         for place, index in enumerate(group.index):
             share = 1.0 if len(group) == 1 else place / (len(group) - 1)
-            found[index] = _look(STYLES[name], said[index], share=share)
+            found[index] = _look(style(name, among=names), said[index], share=share)
     return pd.Series(found)
 
 

@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from workflow.agenda import Agenda, Item, items_of
+from workflow.entrants import entrants
 from workflow.planfile import SCALES
 from workflow.plans import plan, write_plan
 from workflow.provenance import device
@@ -103,6 +104,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("experiments", nargs="+", help="names of experiments")
     parser.add_argument("--scale", choices=SCALES, default="quick")
     parser.add_argument("--budget", type=seconds_of, default=math.inf, help="as 90s, 9m or 2h; without it, all is run")
+    parser.add_argument("--model", default="", help="a file with a mixer of your own, as one more entrant")
     parser.add_argument("--results", type=Path, default=Path("results"), help="the folder of results")
     cores = 1 if device().type == "cuda" else os.cpu_count() or 1
     parser.add_argument("--jobs", type=count_of, default=cores, help="processes at a time: one a core, or one on CUDA")
@@ -130,7 +132,8 @@ def main() -> None:
         return [sys.executable, "-m", _MODULES[batch[0].alike[-1]], "--watch", str(home), *folders]
 
     try:
-        plans = [plan(name, scale=arguments.scale) for name in arguments.experiments]
+        own = entrants(arguments.model) if arguments.model else ()
+        plans = [plan(name, scale=arguments.scale, own=own) for name in arguments.experiments]
         for planned in plans:
             write_plan(planned, results=arguments.results)
         agenda = Agenda(items_of(plans, seeds=arguments.seeds), jobs=arguments.jobs)

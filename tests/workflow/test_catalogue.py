@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from tests.workflow.synthetic import recall_plan
@@ -33,6 +34,16 @@ def test_a_task_has_its_setting_floors_ceiling_and_scores(folder):
     assert float(cells[7]) == pytest.approx(tested["attention"], abs=0.0006)
     assert [float(part) for part in cells[8].split(" / ")] == pytest.approx(tested["mlstm"].tolist(), abs=0.0006)
     assert "pairs 8" in second
+
+
+def test_networks_that_were_trained_otherwise_are_left_out(folder, tmp_path):
+    path, estimated = folder
+    trained = estimated["role"] == "confirm"
+    above = estimated[trained].assign(**{"optimizer.learning_rate.times": 4.0, "value": 0.125})
+    begun = estimated[trained].assign(**{"pretraining.steps": 300.0, "value": 0.125})
+    (tmp_path / "recall").mkdir()
+    write_table(pd.concat([estimated, above, begun]), tmp_path / "recall" / "estimates.csv")
+    assert catalogue(tmp_path) == catalogue(path)
 
 
 def test_an_empty_folder_is_one_line(tmp_path):

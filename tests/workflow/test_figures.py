@@ -20,7 +20,7 @@ from workflow.measurements import measurements
 from workflow.panels import house_style
 from workflow.planfile import Figure, PlanFile, read_plan
 from workflow.plans import Plan
-from workflow.points import Points, points
+from workflow.points import Labels, Points, points
 from workflow.scaling.drawn import drawings
 from workflow.styles import RC, STYLES, number, quantity, uncertain
 from workflow.table import read_table, write_table
@@ -227,3 +227,16 @@ def test_numbers_are_said_shortly_and_units_are_handy():
 def test_a_number_has_the_digits_its_uncertainty_allows(value, low, high, said):
     row = pd.Series({"value": value, "low": low, "high": high, "interval": ""})
     assert uncertain(row, factor=1.0) == said
+
+
+def test_panels_of_tasks_and_of_other_settings_are_named_after_both():
+    rows = pd.DataFrame({"network.mixer.name": "lstm", "task.name": ["recall", "parity"] * 2, "depth": [1, 1, 2, 2]})
+    label = Labels(rows, series=["network.mixer.name"], panels=["task.name", "depth"])
+    assert label.put_on(rows)["panel"].tolist() == [
+        "recall, depth 1",
+        "parity, depth 1",
+        "recall, depth 2",
+        "parity, depth 2",
+    ]
+    label = Labels(rows, series=["network.mixer.name"], panels=["task.name"])
+    assert label.put_on(rows)["panel"].tolist() == ["recall", "parity"] * 2

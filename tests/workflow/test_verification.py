@@ -26,6 +26,7 @@ from workflow.verification.comparison import comparison, summary
 from workflow.verification.crate import describe
 from workflow.verification.differing import MOST, differences
 from workflow.verification.golden import golden
+from workflow.verification.keeping import keep
 from workflow.verification.matching import matches
 from workflow.verification.records import plan_differences, read_records
 from workflow.verification.remaking import remake
@@ -301,13 +302,30 @@ def test_a_golden_file_holds_early_losses_and_scores_of_every_confirming_run(sto
 def pair(stored, tmp_path) -> tuple[Path, Path]:
     """A fresh result set, and what a reference set keeps of it."""
     fresh, reference = stored / "quick", tmp_path / "reference"
-    (reference / "recall").mkdir(parents=True)
-    shutil.copy(fresh / "recall/estimates.csv", reference / "recall/estimates.csv")
-    write_table(golden(read_table(fresh / "recall/measurements.csv")), reference / "recall/golden.csv")
     claims = pd.DataFrame({"claim": ["a", "b"], "experiment": "recall", "verdict": ["supported", "inconclusive"]})
-    for folder in (fresh, reference):
-        write_table(claims, folder / "verdicts.csv")
+    write_table(claims, fresh / "verdicts.csv")
+    keep(ONE, fresh=fresh, claims=stored / "claims", reference=reference)
     return fresh, reference
+
+
+def test_a_reference_keeps_tables_figures_and_verdicts_but_no_raw_measurements(pair):
+    fresh, reference = pair
+    kept = {path.name for path in (reference / "recall").iterdir()}
+    assert {"estimates.csv", "golden.csv", "pairs.svg", "pairs.md"} <= kept
+    assert {path.name for path in (fresh / "recall/figures").glob("*.svg")} <= kept
+    assert {path.name for path in (fresh / "recall/tables").glob("*.md")} <= kept
+    assert "measurements.csv" not in kept
+    assert (reference / "verdicts.csv").read_bytes() == (fresh / "verdicts.csv").read_bytes()
+
+
+def test_what_was_kept_before_is_replaced_and_nothing_is_touched_for_what_is_not_there(pair):
+    fresh, reference = pair
+    (reference / "recall/of-before.svg").write_text("")
+    with pytest.raises(FileNotFoundError, match="no estimates of cost"):
+        keep([*ONE, "cost"], fresh=fresh, claims=fresh, reference=reference)
+    assert (reference / "recall/of-before.svg").exists()
+    keep(ONE, fresh=fresh, claims=fresh, reference=reference)
+    assert not (reference / "recall/of-before.svg").exists()
 
 
 def test_a_result_set_is_reproduced_by_itself(pair):

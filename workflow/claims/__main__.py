@@ -16,21 +16,22 @@ from workflow.claims.evidence import Tables
 from workflow.claims.files import all_claims, kept
 from workflow.claims.verdicts import verdicts
 from workflow.planfile import SCALES, read_plan
-from workflow.table import read_table, write_table
+from workflow.table import is_own, read_table, without_own, write_table
 
 
 def tables_of(folder: Path) -> Tables:
     """Returns what is known of the experiment in a folder; OSError or ValueError naming what is missing."""
-    measured = read_table(folder / "measurements.csv")
+    measured, plan = read_table(folder / "measurements.csv"), read_plan(folder / "plan.json")
+    added = set(measured.loc[is_own(measured), "run"])  # no claim is about a mixer from a reader's own file
     return Tables(
-        read_plan(folder / "plan.json"),
-        measured,
+        plan.model_copy(update={"runs": tuple(run for run in plan.runs if run.id not in added)}),
+        without_own(measured),
         *(_there(folder / f"{name}.csv") for name in ("scaling", "crossovers", "controls")),
     )
 
 
 def _there(path: Path) -> pd.DataFrame:
-    return read_table(path) if path.exists() else pd.DataFrame()
+    return without_own(read_table(path)) if path.exists() else pd.DataFrame()
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from workflow.claims.evidence import Evidence, Missing, Tables
 from workflow.claims.selection import selected
@@ -42,7 +42,7 @@ def exponent(claim: Claim, tables: Tables) -> Evidence:
     else:
         lengths -= int(law["set_aside"])
     freedom = lengths - _PARAMETERS[estimand.part]
-    error = (high - low) / 2 / float(stats.t.isf(0.025, freedom))
+    error = (high - low) / 2 / float(scipy.stats.t.isf(0.025, freedom))
     return Evidence(Estimate(value, error, freedom), lengths, "lengths", "1", runs)
 
 
@@ -67,7 +67,7 @@ def crossing(claim: Claim, tables: Tables) -> Evidence:
         raise Missing(f"from {last['crossing']:.0f} tokens on {last['less_after']} costs less, not {of}")
     if len(crossed) > 1:
         raise Missing(f"the lines cross {len(crossed)} times")
-    spread = (math.log2(last["high"]) - math.log2(last["low"])) / 2 / float(stats.norm.isf(0.025))
+    spread = (math.log2(last["high"]) - math.log2(last["low"])) / 2 / float(scipy.stats.norm.isf(0.025))
     known = Estimate(math.log2(last["crossing"]), spread, math.inf)
     return Evidence(known, runs=runs, logarithmic=True, **counted)
 

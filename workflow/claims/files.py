@@ -20,6 +20,7 @@ FOLDER = Path(__file__).parent
 ARCHIVE = "claims"  # in the folder of results
 
 
+@functools.cache
 def all_claims() -> tuple[Claim, ...]:
     """Returns every claim of every file, in order; ValueError in one line that names the file and the claim."""
     found = [claim for path in sorted(FOLDER.glob("*.yaml")) for claim in claims_of(path.read_text("utf-8"), path.name)]
@@ -55,7 +56,6 @@ def digest(said: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
-@functools.cache
 def standing() -> str:
     """Returns the digest of the claims as they stand."""
     return digest(digests(all_claims()))

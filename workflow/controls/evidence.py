@@ -1,10 +1,12 @@
 """What controls are judged by, and how a judgement is told."""
 
+import json
 import math
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+from pydantic import TypeAdapter
 
 from tasks import AnyTask
 from workflow.confirmations import FLOORS, confirmations
@@ -16,6 +18,7 @@ from workflow.table import at_columns
 
 ALARM = 0.01  # a p below says that what must not differ does: so it is by chance in one control of a hundred
 FORGETFUL = {"accuracy": FLOORS, "mse": FLOORS, "bits_per_byte": ("order_1",)}  # the references that know no past
+_TASK: TypeAdapter[AnyTask] = TypeAdapter(AnyTask)
 
 
 class Row(NamedTuple):
@@ -42,8 +45,10 @@ class Evidence(NamedTuple):
     references: dict[str, ReferenceRun]
     runs: Path
 
-    def run(self, id: str) -> Run:
-        return read_run(id, runs=self.runs)
+    def task(self, id: str) -> AnyTask:
+        """Returns the task of a run; OSError if its file is missing."""
+        stated = json.loads((self.runs / id / "run.json").read_text(encoding="utf-8"))
+        return _TASK.validate_json(json.dumps(stated["run"]["task"]))  # its network, which takes long, is not asked for
 
     def scored(self, ids: tuple[str, ...], metric: str, *, beside: tuple[str, ...]) -> Group:
         """Returns what the runs scored on the test of their task, a failed one the worst; ValueError where that is not known.

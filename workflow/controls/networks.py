@@ -24,7 +24,7 @@ def of_network(control: Control, planned: PlannedControl | None, evidence: Evide
     """Returns whether a network scored as it must, or why that is not known."""
     if planned is None:
         return Row(control, "", EXPECTED[control], "", "", reason="the experiment states none")
-    task = evidence.run(planned.of[0]).task
+    task = evidence.task(planned.of[0])
     metric = "loss" if control == "chance" and isinstance(task, TextTask) else task.score
     row = Row(control, "", EXPECTED[control], metric, words(task.name))
     try:
@@ -64,7 +64,7 @@ def _better(one: Group, other: Group, *, metric: str) -> Estimate:
 
 
 def _untrained(row: Row, found: Group, planned: PlannedControl, evidence: Evidence) -> Row:
-    task = evidence.run(planned.of[0]).task
+    task = evidence.task(planned.of[0])
     if isinstance(task, TextTask):
         known = Group(math.log2(task.vocabulary_size), 0.0, 0, 1)
     else:
@@ -86,7 +86,7 @@ def _handicapped(row: Row, found: Group, planned: PlannedControl, evidence: Evid
     row = row._replace(against=whole.mean, p=p)
     if p <= LOST:
         return row._replace(behaved="yes")
-    known = evidence.forgetful(evidence.run(planned.of[0]).task, row.metric, beside=planned.of)
+    known = evidence.forgetful(evidence.task(planned.of[0]), row.metric, beside=planned.of)
     if p_above(_better(whole, known, metric=row.metric), 0.0) > LOST:
         reason = f"{row.of} itself is not shown to be better than {known.mean:.3g}, which needs no memory"
         return row._replace(reason=reason)

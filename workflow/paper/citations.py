@@ -10,6 +10,7 @@ import yaml
 _FOLDER = Path(__file__).parent
 _PATTERN = "network.mixer.pattern"
 _NAME = "network.mixer.name"
+_DIGEST = "network.mixer.sha256"
 
 
 def cited(runs: pd.DataFrame) -> list[str]:
@@ -18,7 +19,7 @@ def cited(runs: pd.DataFrame) -> list[str]:
     for column, keys in uses().items():
         used = {str(value) for value in runs[column].dropna()} if column in runs.columns else set()
         if column == _NAME:
-            used |= _members(runs)
+            used = (used | _members(runs)) - _own(runs)
         unknown = sorted(used - set(keys)) if column in (_NAME, "task.name") else []
         if unknown:
             raise ValueError(
@@ -26,6 +27,13 @@ def cited(runs: pd.DataFrame) -> list[str]:
             )
         found |= {key for value in used for key in keys.get(value, [])}
     return [key for key in entries() if key in found]
+
+
+def _own(runs: pd.DataFrame) -> set[str]:
+    """Returns the mixers from files of a reader's own, who knows what to cite for them."""
+    if _DIGEST not in runs.columns:
+        return set()
+    return set(runs.loc[runs[_DIGEST].notna(), _NAME])
 
 
 def uses() -> dict[str, dict[str, list[str]]]:

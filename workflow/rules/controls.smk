@@ -10,6 +10,8 @@ rule controls:
         f"{RESULTS}/{SCALE}/{{experiment}}/controls.csv",
     log:
         f"{RESULTS}/logs/{SCALE}_{{experiment}}_controls.log",
+    group:
+        "analysis"
     conda:
         "../../environment.yml"
     params:

@@ -1,8 +1,5 @@
 # Gate dynamics and attention for the same inputs: networks trained for looking at, what they do, and its pictures.
 
-from workflow.identity import run_id
-from workflow.interpretation.subjects import SUBJECTS, subjects
-
 INTERPRETATION = f"{RESULTS}/{SCALE}/interpretation"
 
 
@@ -15,7 +12,7 @@ rule interpretation_tables:
     input:
         code("interpretation/subjects.yaml"),
         code(*(f"interpretation/{name}.py" for name in ("__main__", "records", "subjects", "tokens", "training"))),
-        str(Path(workflow.basedir, "models", "gate_dynamics.py")),
+        str(Path(ROOT, "models", "gate_dynamics.py")),
     output:
         gates=f"{INTERPRETATION}/gates.csv",
         summary=f"{INTERPRETATION}/summary.csv",
@@ -28,7 +25,7 @@ rule interpretation_tables:
         scale=SCALE,
         folder=lambda wildcards, output: Path(output.gates).parent,
         # Named by specification and code: when either changes, the networks are trained again.
-        runs=[run_id(subject.run) for subject in subjects(SUBJECTS, scale=SCALE)],
+        runs=list(BLUEPRINT.interpreted),
     shell:
         "python -m workflow.interpretation --scale {params.scale} --output {params.folder} 2>&1 | tee {log}"
 
@@ -41,12 +38,22 @@ rule interpretation_pictures:
         code=code(*(f"interpretation/{name}.py" for name in ("pictures", "page", "horizons", "told")))
         + code("figures.py", "panels.py", "styles.py"),
     output:
-        directory(f"{INTERPRETATION}/figures"),
+        report(
+            directory(f"{INTERPRETATION}/figures"),
+            patterns=["{figure}.svg"],
+            caption="../report/figure.rst",
+            category="interpretation",
+            subcategory="figures",
+            labels={"figure": "{figure}"},
+        ),
     log:
         f"{RESULTS}/logs/{SCALE}_interpretation_pictures.log",
+    group:
+        "report"
     conda:
         "../../environment.yml"
     params:
+        captions=lambda wildcards, output: captions(Path(output[0])),
         folder=lambda wildcards, input: Path(input.gates).parent,
     shell:
         "python -m workflow.interpretation.pictures {params.folder} --output {output} 2>&1 | tee {log}"

@@ -7,10 +7,21 @@ rule laws:
         code=package("laws") + code("panels.py", "points.py", "styles.py", "confirmations.py", "figures.py"),
     output:
         laws=f"{RESULTS}/{SCALE}/{{experiment}}/laws.csv",
-        figures=directory(f"{RESULTS}/{SCALE}/{{experiment}}/laws"),
+        figures=report(
+            directory(f"{RESULTS}/{SCALE}/{{experiment}}/laws"),
+            patterns=["{figure}.svg"],
+            caption="../report/figure.rst",
+            category="{experiment}",
+            subcategory="laws",
+            labels={"figure": "{figure}"},
+        ),
     log:
         f"{RESULTS}/logs/{SCALE}_{{experiment}}_laws.log",
+    group:
+        "analysis"
     conda:
         "../../environment.yml"
+    params:
+        captions=lambda wildcards, output: captions(Path(output.figures)),
     shell:
         "python -m workflow.laws {input.measurements} --output {output.laws} --figures {output.figures} 2>&1 | tee {log}"

@@ -3,18 +3,14 @@
 
 rule paper:
     input:
-        [f"{RESULTS}/{SCALE}/{name}/figures" for name in list(PLANS)],
-        [path for name in list(PLANS) for path in [*scaling(name).values(), *laws(name)]],
+        [f"{RESULTS}/{SCALE}/{name}/figures" for name in EXPERIMENTS],
+        [path for name in EXPERIMENTS for path in [*scaling(name).values(), *laws(name)]],
         expand("{folder}/{table}.csv", folder=INTERPRETATION, table=["gates", "summary", "inputs"]),
-        [
-            f"{RESULTS}/{SCALE}/{name}/controls.csv"
-            for name in list(PLANS)
-            if any(planned.role == "confirm" for planned in PLANS[name].runs)
-        ],
+        [f"{RESULTS}/{SCALE}/{name}/controls.csv" for name in EXPERIMENTS if BLUEPRINT.experiments[name].confirms],
         f"{RESULTS}/{SCALE}/verdicts.csv",
         [
             str(path)
-            for path in sorted(Path(workflow.basedir, "workflow", "paper").iterdir())
+            for path in sorted(Path(ROOT, "workflow", "paper").iterdir())
             if path.suffix in (".py", ".bib", ".yaml", ".typ", ".jinja")
         ],
         package("scaling") + package("laws") + package("report"),
@@ -34,12 +30,14 @@ rule paper:
         report=f"{RESULTS}/{SCALE}/report.pdf",
     log:
         f"{RESULTS}/logs/{SCALE}_paper.log",
+    group:
+        "report"
     conda:
         "../../environment.yml"
     params:
         results=RESULTS,
         scale=SCALE,
-        experiments=list(PLANS),
+        experiments=EXPERIMENTS,
     shell:
         "python -m workflow.paper --scale {params.scale} --results {params.results} --output {output.folder}"
         " --report {output.report} {params.experiments} 2>&1 | tee {log}"

@@ -1,19 +1,21 @@
 # From results to what people read: made again, byte for byte, from the same results, and anew when its code changes.
 
 
-for plan in PLANS.values():
+for name, chapter in BLUEPRINT.experiments.items():
 
     rule:
         name:
-            f"{plan.experiment}_measurements"
+            f"{name}_measurements"
         input:
-            plan=f"{RESULTS}/{SCALE}/{plan.experiment}/plan.json",
+            plan=f"{RESULTS}/{SCALE}/{name}/plan.json",
             code=code("measurements.py"),
-            results=expand("{folder}/result.json", folder=run_folders([run.id for run in plan.runs])),
+            results=expand("{folder}/result.json", folder=run_folders(chapter.runs)),
         output:
-            f"{RESULTS}/{SCALE}/{plan.experiment}/measurements.csv",
+            f"{RESULTS}/{SCALE}/{name}/measurements.csv",
         log:
-            f"{RESULTS}/logs/{SCALE}_{plan.experiment}_measurements.log",
+            f"{RESULTS}/logs/{SCALE}_{name}_measurements.log",
+        group:
+            "analysis"
         conda:
             "../../environment.yml"
         params:
@@ -30,6 +32,8 @@ rule estimates:
         f"{RESULTS}/{SCALE}/{{experiment}}/estimates.csv",
     log:
         f"{RESULTS}/logs/{SCALE}_{{experiment}}_estimates.log",
+    group:
+        "analysis"
     conda:
         "../../environment.yml"
     shell:
@@ -45,11 +49,22 @@ rule figures:
         + package("statistics")
         + code("figures.py", "drawing.py", "panels.py", "points.py", "styles.py", "captions.py", "tuning.py"),
     output:
-        directory(f"{RESULTS}/{SCALE}/{{experiment}}/figures"),
+        report(
+            directory(f"{RESULTS}/{SCALE}/{{experiment}}/figures"),
+            patterns=["{figure}.svg"],
+            caption="../report/figure.rst",
+            category="{experiment}",
+            subcategory="figures",
+            labels={"figure": "{figure}"},
+        ),
     log:
         f"{RESULTS}/logs/{SCALE}_{{experiment}}_figures.log",
+    group:
+        "analysis"
     conda:
         "../../environment.yml"
+    params:
+        captions=lambda wildcards, output: captions(Path(output[0])),
     shell:
         "python -m workflow.figures {input.plan} {input.estimates} {input.measurements} --output {output} 2>&1 | tee {log}"
 
@@ -64,6 +79,8 @@ rule scaling:
         crossovers=f"{RESULTS}/{SCALE}/{{experiment}}/crossovers.csv",
     log:
         f"{RESULTS}/logs/{SCALE}_{{experiment}}_scaling.log",
+    group:
+        "analysis"
     conda:
         "../../environment.yml"
     shell:
@@ -81,12 +98,22 @@ rule tables:
         + package("statistics")
         + code("tables.py", "conditions.py", "points.py", "styles.py", "fairness.py", "tuning.py"),
     output:
-        directory(f"{RESULTS}/{SCALE}/{{experiment}}/tables"),
+        report(
+            directory(f"{RESULTS}/{SCALE}/{{experiment}}/tables"),
+            patterns=["{table}.md"],
+            caption="../report/table.rst",
+            category="{experiment}",
+            subcategory="tables",
+            labels={"table": "{table}"},
+        ),
     log:
         f"{RESULTS}/logs/{SCALE}_{{experiment}}_tables.log",
+    group:
+        "analysis"
     conda:
         "../../environment.yml"
     params:
+        captions=lambda wildcards, output: captions(Path(output[0])),
         scaling=lambda wildcards, input: " ".join(f"--{name} {input[name]}" for name in scaling(wildcards.experiment)),
     shell:
         "python -m workflow.tables {input.plan} {input.estimates} {input.measurements} {params.scaling} --output {output}"
@@ -96,10 +123,10 @@ rule tables:
 rule report:
     input:
         f"{RESULTS}/{SCALE}/verdicts.csv",
-        expand("{folder}/{experiment}/figures", folder=RESULTS / SCALE, experiment=list(PLANS)),
-        expand("{folder}/{experiment}/tables", folder=RESULTS / SCALE, experiment=list(PLANS)),
-        [path for name in list(PLANS) for path in scaling(name).values()],
-        [path for name in list(PLANS) for path in [*controls(name), *laws(name)]],
+        expand("{folder}/{experiment}/figures", folder=RESULTS / SCALE, experiment=EXPERIMENTS),
+        expand("{folder}/{experiment}/tables", folder=RESULTS / SCALE, experiment=EXPERIMENTS),
+        [path for name in EXPERIMENTS for path in scaling(name).values()],
+        [path for name in EXPERIMENTS for path in [*controls(name), *laws(name)]],
         f"{INTERPRETATION}/figures",
         package("report") + package("scaling") + package("laws") + package("statistics"),
         code("captions.py", "tables.py", "conditions.py", "fairness.py"),
@@ -113,12 +140,14 @@ rule report:
         f"{RESULTS}/{SCALE}/report.html",
     log:
         f"{RESULTS}/logs/{SCALE}_report.log",
+    group:
+        "report"
     conda:
         "../../environment.yml"
     params:
         results=RESULTS,
         scale=SCALE,
-        experiments=list(PLANS),
+        experiments=EXPERIMENTS,
     shell:
         "python -m workflow.report --scale {params.scale} --results {params.results} --output {output} {params.experiments}"
         " 2>&1 | tee {log}"

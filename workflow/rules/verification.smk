@@ -3,7 +3,7 @@
 
 
 # What `compare` sets a fresh result set against.
-REFERENCE = Path(config.get("reference", f"results/reference/{SCALE}"))
+REFERENCE = Path(CONFIGURATION.reference.replace("{scale}", SCALE))
 
 
 rule seal:
@@ -17,12 +17,14 @@ rule seal:
         f"{RESULTS}/{SCALE}/ro-crate-metadata.json",
     log:
         f"{RESULTS}/logs/{SCALE}_seal.log",
+    group:
+        "report"
     conda:
         "../../environment.yml"
     params:
         results=RESULTS,
         scale=SCALE,
-        experiments=list(PLANS),
+        experiments=EXPERIMENTS,
     shell:
         "python -m workflow.verification seal --scale {params.scale} --results {params.results} {params.experiments}"
         " 2>&1 | tee {log}"
@@ -37,8 +39,8 @@ rule verify:
     params:
         results=RESULTS,
         scale=SCALE,
-        rerun=config.get("rerun", 0),
-        experiments=list(PLANS),
+        rerun=CONFIGURATION.rerun,
+        experiments=EXPERIMENTS,
     shell:
         "python -m workflow.verification verify --scale {params.scale} --results {params.results} --rerun {params.rerun}"
         " --jobs {threads} {params.experiments} 2>&1 | tee {log}"
@@ -56,7 +58,7 @@ rule compare:
     params:
         fresh=RESULTS / SCALE,
         reference=REFERENCE,
-        experiments=[name for name in list(PLANS) if Path(REFERENCE, name, "estimates.csv").exists()],
+        experiments=EXPERIMENTS,
     shell:
         "python -m workflow.verification compare --fresh {params.fresh} --reference {params.reference} --output {output}"
         " {params.experiments} 2>&1 | tee {log}"

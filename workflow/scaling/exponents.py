@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, stats
+import scipy
 
 from workflow.statistics.means import Group, combination, interval
 
@@ -54,7 +54,7 @@ class Beyond(NamedTuple):
 def exponent(lengths: np.ndarray, values: np.ndarray) -> Exponent:
     """Returns the slope of log y in log length, with the t interval of least squares."""
     slope, error = _last_coefficient(np.log(lengths), np.log(values), degree=1)
-    half = stats.t.ppf(0.975, len(lengths) - 2) * error if len(lengths) > 2 else np.nan
+    half = scipy.stats.t.ppf(0.975, len(lengths) - 2) * error if len(lengths) > 2 else np.nan
     return Exponent(slope, slope - half, slope + half)
 
 
@@ -78,7 +78,7 @@ def bend(lengths: np.ndarray, values: np.ndarray) -> Bend:
     x = np.log(lengths)
     curvature, error = _last_coefficient(x, np.log(values), degree=2)
     freedom = len(lengths) - 3
-    p = 2 * stats.t.sf(abs(curvature) / error, freedom) if error > 0 else float(curvature == 0)
+    p = 2 * scipy.stats.t.sf(abs(curvature) / error, freedom) if error > 0 else float(curvature == 0)
     return Bend(2 * curvature * (x[-1] - x[0]), float(p))
 
 
@@ -106,10 +106,10 @@ def beyond_floor(lengths: np.ndarray, values: np.ndarray) -> Beyond:
     grid = np.linspace(*_EXPONENTS, 80)
     place = int(np.argmin(_squares(grid[:, None], _SHARES, x, y).min(axis=1)))
     around = (grid[max(place - 1, 0)], grid[min(place + 1, len(grid) - 1)])
-    power = float(optimize.minimize_scalar(lambda p: _residual(p, x, y)[0], bounds=around, method="bounded").x)
+    power = float(scipy.optimize.minimize_scalar(lambda p: _residual(p, x, y)[0], bounds=around, method="bounded").x)
     least, share = _residual(power, x, y)
     freedom = len(x) - 3
-    limit = least * (1 + stats.t.ppf(0.975, freedom) ** 2 / freedom)
+    limit = least * (1 + scipy.stats.t.ppf(0.975, freedom) ** 2 / freedom)
     low, high = (_edge(lambda p: _residual(p, x, y)[0] - limit, power, to=end) for end in _EXPONENTS)
     scale = np.exp(np.mean(y - np.log(share + np.exp(power * x))))
     helps = _exceeds(_straight_residual(x, y), least, freedom=freedom) < LEVEL
@@ -144,7 +144,7 @@ def _residual(power: float, x: np.ndarray, y: np.ndarray) -> tuple[float, float]
     if place == 0:
         return float(coarse[0]), 0.0
     around = np.log(_SHARES[[max(place - 1, 1), min(place + 1, len(_SHARES) - 1)]])
-    found = optimize.minimize_scalar(
+    found = scipy.optimize.minimize_scalar(
         lambda share: float(_squares(power, np.exp(share), x, y)),
         bounds=around,
         method="bounded",
@@ -159,7 +159,9 @@ def _edge(above: Callable[[float], float], start: float, *, to: float) -> float:
     while abs(inside - start) < abs(to - start):
         outside = start + np.sign(to - start) * min(step, abs(to - start))
         if above(outside) > 0:
-            return float(optimize.brentq(above, inside, outside, xtol=1e-6)) if above(inside) < 0 else float(inside)
+            return (
+                float(scipy.optimize.brentq(above, inside, outside, xtol=1e-6)) if above(inside) < 0 else float(inside)
+            )
         inside, step = outside, 1.6 * step
     return np.nan
 
@@ -174,7 +176,7 @@ def _bend_beyond(x: np.ndarray, y: np.ndarray, power: float, share: float, least
         return y - scale - np.logaddexp(log_share, p * x + q * x**2)
 
     scale = float(np.mean(y - np.log(share + np.exp(power * x))))
-    fit = optimize.least_squares(rest, [scale, np.log(share), power, 0.0], method="lm")
+    fit = scipy.optimize.least_squares(rest, [scale, np.log(share), power, 0.0], method="lm")
     p = _exceeds(least, 2 * float(fit.cost), freedom=len(x) - 4)
     return Bend(2 * float(fit.x[3]) * float(x[-1] - x[0]), p)
 
@@ -182,4 +184,4 @@ def _bend_beyond(x: np.ndarray, y: np.ndarray, power: float, share: float, least
 def _exceeds(simple: float, rich: float, *, freedom: int) -> float:
     """Returns the p value of the F test of one more parameter."""
     gained = max(simple - rich, 0.0)
-    return float(stats.f.sf(gained / (rich / freedom), 1, freedom)) if rich > 0 else float(gained == 0)
+    return float(scipy.stats.f.sf(gained / (rich / freedom), 1, freedom)) if rich > 0 else float(gained == 0)

@@ -9,7 +9,7 @@ import pandas as pd
 from workflow.confirmations import PLATFORM
 from workflow.points import Labels, columns_of, key
 from workflow.styles import described, words
-from workflow.table import field_columns
+from workflow.table import field_columns, is_own, without_own
 
 COSTS = ("seconds", "floor_seconds", "peak_bytes", "static_bytes", "state_bytes")
 TOKENS = "tokens_per_call"  # batch x length, where that is what a line holds, and not its batch
@@ -73,7 +73,10 @@ def along_lines(rows: pd.DataFrame) -> pd.DataFrame:
     settings = _settings(rows)
     network = columns_of(rows, _NETWORK)
     rest = [field for field in settings if field not in network]
-    rows = rows.assign(line=key(rows, [*settings, *PLATFORM]), compared=key(rows, [*rest, *PLATFORM]))
+    # What a line is called decides what is drawn of its times: it has no fields that only a reader's own mixer brings.
+    plain = [field for field in settings if field in without_own(rows).columns]
+    named = key(rows, [*settings, *PLATFORM]).where(is_own(rows), key(rows, [*plain, *PLATFORM]))
+    rows = rows.assign(line=named, compared=key(rows, [*rest, *PLATFORM]))
     return rows[rows.groupby("line")["x"].transform("nunique") > 1]
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 
 MOST_SEEDS = 10_000
 _ROUNDING = 1e-12  # deviations below this share of the values are rounding, as where equal seeds are averaged
@@ -137,7 +137,7 @@ def seeds_needed(
 
 def t_interval(mean: pd.Series, deviation: pd.Series, n: pd.Series) -> tuple[pd.Series, pd.Series]:
     """Returns low and high of the 95 % t interval of a mean; missing where n is 1."""
-    half = stats.t.ppf(0.975, (n - 1).where(n > 1)) * deviation / np.sqrt(n)
+    half = special.stdtrit((n - 1).where(n > 1), 0.975) * deviation / np.sqrt(n)
     return mean - half, mean + half
 
 

@@ -8,25 +8,26 @@ given those seeds' weights: what is known of them says nothing of a seed that wa
 import math
 
 import pandas as pd
-from scipy import stats
+import scipy
+from scipy import special
 
 from workflow.statistics.means import Group
 
 
 def binomial(successes: int, trials: int, *, level: float) -> tuple[float, float]:
     """Returns low and high of the interval of a share (Clopper and Pearson 1934); never of no width."""
-    found = stats.binomtest(successes, trials).proportion_ci(level, method="exact")
+    found = scipy.stats.binomtest(successes, trials).proportion_ci(level, method="exact")
     return float(found.low), float(found.high)
 
 
 def p_share_above(successes: int, trials: int, bound: float) -> float:
     """Returns the one-sided exact p of "the share is `bound` or less"."""
-    return float(stats.binomtest(successes, trials, bound, alternative="greater").pvalue)
+    return float(scipy.stats.binomtest(successes, trials, bound, alternative="greater").pvalue)
 
 
 def p_share_below(successes: int, trials: int, bound: float) -> float:
     """Returns the one-sided exact p of "the share is `bound` or more"."""
-    return float(stats.binomtest(successes, trials, bound, alternative="less").pvalue)
+    return float(scipy.stats.binomtest(successes, trials, bound, alternative="less").pvalue)
 
 
 def with_label_noise(group: Group, *, labels: int) -> Group:
@@ -42,8 +43,8 @@ def with_label_noise(group: Group, *, labels: int) -> Group:
 def binomial_interval(successes: pd.Series, trials: pd.Series) -> tuple[pd.Series, pd.Series]:
     """Returns low and high of the 95 % intervals of a column of shares (`binomial`); missing where `trials` is."""
     failures = trials - successes
-    low = stats.beta.ppf(0.025, successes.where(successes > 0), failures + 1)
-    high = stats.beta.ppf(0.975, successes + 1, failures.where(failures > 0))
+    low = special.betaincinv(successes.where(successes > 0), failures + 1, 0.025)
+    high = special.betaincinv(successes + 1, failures.where(failures > 0), 0.975)
     return (
         pd.Series(low, index=trials.index).where(successes != 0, 0.0),
         pd.Series(high, index=trials.index).where(failures != 0, 1.0),

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from models.own import digest_of
 from workflow.files import write
 from workflow.isolation import lacks_memory
 from workflow.provenance import provenance
@@ -70,6 +71,8 @@ def _refusal(runs: list[TrainingRun], *, policy: Policy) -> str:
         return "compiled, recomputed and parted steps are taken in turn"
     if runs[0].before is not None:
         return "networks that are pretrained are trained in turn"
+    if digest_of(runs[0].network.mixer) is not None:
+        return "a mixer from a file of your own is trained in turn"
     if policy == "auto" and runs[0].optimizer.last_step < _FEWEST_STEPS:
         return "too short to measure"
     return ""

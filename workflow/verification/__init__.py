@@ -2,5 +2,6 @@
 
 `remaking` makes a result set again from its records and `differing` says what is not the same; `sums` notices a record that was
 changed, `records` one that is not of its run, `reruns` runs some again. `comparison` sets a result set against a reference,
-run by run (`golden`) and estimate by estimate (`matching`). `crate` and `croissant` describe a result set to machines.
+made by `keeping`, run by run (`golden`) and estimate by estimate (`matching`). `crate` and `croissant` describe a result set to
+machines.
 """

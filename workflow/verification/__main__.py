@@ -1,12 +1,13 @@
-"""The commands `verify`, `seal`, `compare` and `golden` of `python -m workflow.verification`.
+"""The commands `verify`, `seal`, `compare` and `keep` of `python -m workflow.verification`.
 
     python -m workflow.verification seal    --scale quick --results results recall cost
     python -m workflow.verification verify  --scale quick --results results recall cost
-    python -m workflow.verification golden  results/quick/recall/measurements.csv --output golden.csv
+    python -m workflow.verification keep    --fresh results/quick --reference results/reference/quick recall cost
     python -m workflow.verification compare --fresh results/quick --reference results/reference/quick --output table.csv recall
 
 `seal` leaves SHA256SUMS, croissant.json, ro-crate-metadata.json and the workflow beside the results, `verify` exits with 1 and a
-line per difference where a stored number is not what the records say, `compare` says what is reproduced.
+line per difference where a stored number is not what the records say, `keep` makes a reference of a result set, `compare` says
+what of a reference is reproduced.
 """
 
 import argparse
@@ -15,11 +16,11 @@ import sys
 from pathlib import Path
 
 from workflow.planfile import SCALES
-from workflow.table import read_table, write_table
+from workflow.table import write_table
 from workflow.verification.checking import verify
 from workflow.verification.comparison import comparison, summary
 from workflow.verification.crate import describe, last_run
-from workflow.verification.golden import golden
+from workflow.verification.keeping import keep
 from workflow.verification.sums import seal
 
 _ROOT = Path(__file__).parent.parent.parent
@@ -38,20 +39,19 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--references", type=int, default=3, help="reference runs to do again, the cheapest")
             command.add_argument("--rerun", type=int, default=0, help="training runs to do again, the cheapest")
             command.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="programs at a time")
-    command = commands.add_parser("compare", help="set a fresh result set against a reference")
-    command.add_argument("experiments", nargs="+", help="names of experiments")
-    command.add_argument("--fresh", type=Path, required=True, help="folder of a scale, as results/quick")
-    command.add_argument("--reference", type=Path, required=True, help="as results/reference/quick")
-    command.add_argument("--output", type=Path, required=True, help="the table to write, .csv")
-    command = commands.add_parser("golden", help="keep of measurements what a reference set needs")
-    command.add_argument("measurements", type=Path, help="the table of measurements, .csv")
-    command.add_argument("--output", type=Path, required=True, help="the table to write, .csv")
+    for name, told in (("keep", "make a result set a reference"), ("compare", "set a result set against a reference")):
+        command = commands.add_parser(name, help=told, description=told.capitalize())
+        command.add_argument("experiments", nargs="+", help="names of experiments")
+        command.add_argument("--fresh", type=Path, required=True, help="folder of a scale, as results/quick")
+        command.add_argument("--reference", type=Path, required=True, help="as results/reference/quick")
+        if name == "compare":
+            command.add_argument("--output", type=Path, required=True, help="the table to write, .csv")
     return parser
 
 
 def main() -> None:
     arguments = parser().parse_args()
-    commands = {"verify": _verify, "seal": _seal, "compare": _compare, "golden": _golden}
+    commands = {"verify": _verify, "seal": _seal, "compare": _compare, "keep": _keep}
     try:
         commands[arguments.command](arguments)
     except (OSError, ValueError) as error:
@@ -90,8 +90,9 @@ def _compare(arguments: argparse.Namespace) -> None:
     print(summary(table))
 
 
-def _golden(arguments: argparse.Namespace) -> None:
-    write_table(golden(read_table(arguments.measurements)), arguments.output)
+def _keep(arguments: argparse.Namespace) -> None:
+    claims = arguments.fresh.parent / "claims"
+    keep(arguments.experiments, fresh=arguments.fresh, claims=claims, reference=arguments.reference)
 
 
 if __name__ == "__main__":

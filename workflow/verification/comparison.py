@@ -27,10 +27,13 @@ _OUTCOMES = (REPRODUCED, NOT_REPRODUCED, NOT_JUDGED, MISSING, NEW)
 
 
 def comparison(experiments: list[str], *, fresh: Path, reference: Path) -> pd.DataFrame:
-    """Returns a row per run, estimate and verdict that either has; OSError or ValueError where a table is missing.
+    """Returns a row per run, estimate and verdict of the experiments that the reference has; ValueError if it has none.
 
     Runs are compared where the reference keeps golden.csv, verdicts where it keeps verdicts.csv.
     """
+    experiments = [name for name in experiments if (reference / name / "estimates.csv").exists()]
+    if not experiments:
+        raise ValueError(f"{reference} holds none of these experiments: `keep` makes a reference of a result set")
     rows: list[dict[str, object]] = []
     for name in experiments:
         old, new = [read_table(folder / name / "estimates.csv") for folder in (reference, fresh)]

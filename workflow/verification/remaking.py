@@ -15,8 +15,8 @@ from workflow.planfile import read_plan
 from workflow.scaling.lines import over_length
 from workflow.table import read_table
 
-# What is not made again: what was planned, and what networks that leave no record did.
-GIVEN = ("plan.json", "interpretation/gates.csv", "interpretation/summary.csv", "interpretation/inputs.csv")
+# What is not made again, beside the plans: what networks that leave no record did, by pattern.
+_GIVEN = tuple(f"interpretation/{name}" for name in ("gates.csv", "summary.csv", "inputs.csv", "runs/*/run.json"))
 _BESIDE = ("runs", "claims")  # the records, and what was claimed when they were made
 
 
@@ -86,10 +86,11 @@ def remake(experiments: list[str], *, scale: str, results: Path, folder: Path, j
     home.mkdir(parents=True)
     for beside in _BESIDE:
         (folder / beside).symlink_to((results / beside).absolute())
-    for given in [path for place in GIVEN for path in (place, *(f"{name}/{place}" for name in experiments))]:
-        if (results / scale / given).exists():
-            (home / given).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(results / scale / given, home / given)
+    for pattern in (*(f"{name}/plan.json" for name in experiments), *_GIVEN):
+        for stored in (results / scale).glob(pattern):
+            given = home / stored.relative_to(results / scale)
+            given.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(stored, given)
     # In processes of their own, which need not know what this one has imported or set.
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         told = [pool.submit(_done, EACH, [name], home=home / name, results=folder) for name in experiments]
