@@ -20,7 +20,7 @@ test: .venv/tools lint ## Check the style and run the whole test suite
 lint: .venv/tools ## Check the style of the code and of the workflow
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakefmt --check Snakefile workflow/rules
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	@$(BIN)/snakemake --lint --config scale=smoke
 
 clean: ## Remove the environment; results stay

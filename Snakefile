@@ -3,21 +3,36 @@
 import sys
 from pathlib import Path
 
-from workflow import plans
+from workflow import configuration as stated
+from workflow.blueprint import blueprint
+from workflow.configuration import configuration
+from workflow.rst import captions
 
-RESULTS = Path(config.get("results", "results"))
-SCALE = config.get("scale", "quick")
-# Experiments apart, as in: snakemake survey --config also=survey
-ALSO = str(config.get("also", "")).split()
-# How runs that differ in learning rate and seed only are trained: auto, always (as one program) or never.
-STACK = config.get("stack", "auto")
+
+report: "workflow/report/workflow.rst"
+
 
 try:
-    PLANS = {name: plans.plan(name, scale=SCALE) for name in [*plans.reproduced_names(), *ALSO]}
+    CONFIGURATION = configuration(config)
+    RESULTS = Path(CONFIGURATION.results)
+    SCALE = CONFIGURATION.scale
+    BLUEPRINT = blueprint(CONFIGURATION, anew=workflow.is_main_process)
+    EXPERIMENTS = list(BLUEPRINT.experiments)
 except ValueError as error:
     sys.exit(f"error: {error}")
 
-shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; ')
+# Where the code lies: not beside the main Snakefile where that is workflow/Snakefile.
+ROOT = Path(stated.__file__).resolve().parent.parent
+
+# Jobs run in the environment of this process, but where --sdm brings one of its own. A prefix of one's own takes the place of
+# Snakemake's, without whose pipefail a job that is piped into its log could not fail.
+if not workflow.deployment_settings.deployment_method:
+    shell.prefix(f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH"; ')
+
+
+if CONFIGURATION.container:
+
+    container: CONFIGURATION.container
 
 
 rule:
@@ -30,7 +45,7 @@ rule:
         f"{RESULTS}/{SCALE}/SHA256SUMS",
 
 
-for name in PLANS:
+for name in EXPERIMENTS:
 
     rule:
         name:

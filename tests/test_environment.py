@@ -71,7 +71,8 @@ def test_what_is_installed_is_what_is_locked():
 def test_conda_users_get_the_same_pins():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
-    assert pip == ["--requirement requirements.lock"]
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    assert pip == lock, "the lines of requirements.lock belong into environment.yml"
     assert f"python{PROJECT['requires-python']}" in environment["dependencies"]
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,8 +21,9 @@ ROOT = Path(__file__).parent.parent
 SNAKEMAKE = str(Path(sys.executable).parent / "snakemake")
 
 
-def snakemake(*targets: str, results: Path, scale: str = "smoke") -> subprocess.CompletedProcess:
-    command = [SNAKEMAKE, *targets, "--config", f"scale={scale}", f"results={results}"]
+def snakemake(*targets: str, results: Path, scale: str = "smoke", **config: object) -> subprocess.CompletedProcess:
+    settings = {"scale": scale, "results": results} | config
+    command = [SNAKEMAKE, *targets, "--config", *(f"{name}={value}" for name, value in settings.items())]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
@@ -71,6 +71,18 @@ def test_one_command_leaves_a_report_of_every_experiment(finished):
 
 
 @pytest.mark.slow
+def test_snakemake_makes_its_own_report_of_it(finished, tmp_path):
+    page = tmp_path / "report.html"
+    told = snakemake("reproduce-all", "--report", str(page), results=finished)
+    assert told.returncode == 0, told.stdout + told.stderr
+    shown = page.read_text(encoding="utf-8")
+    for path in [*finished.glob("smoke/*/figures/*.svg"), *finished.glob("smoke/*/tables/*.md")]:
+        assert str(path) in shown
+    caption = (finished / "smoke" / "recall" / "figures" / "pairs.txt").read_text(encoding="utf-8")
+    assert caption.split(".")[0] in shown
+
+
+@pytest.mark.slow
 def test_every_planned_run_has_its_result_and_nothing_is_left_over(finished):
     experiments = [path.parent.name for path in (finished / "smoke").glob("*/plan.json")]
     assert {path.parent.name for path in (finished / "runs").glob("*/result.json")} == planned(finished, experiments)
@@ -90,11 +102,17 @@ def test_a_second_call_does_nothing_and_soon(finished):
 
 @pytest.mark.slow
 def test_everything_for_readers_is_made_again_byte_for_byte(finished):
-    before = digests(finished / "smoke")
-    shutil.rmtree(finished / "smoke")
-    told = snakemake("reproduce-all", results=finished)
+    told = snakemake("verify", results=finished)
     assert told.returncode == 0, told.stdout + told.stderr
-    assert digests(finished / "smoke") == before
+    assert "byte for byte" in (finished / "logs/smoke_verify.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_what_a_step_refuses_fails_the_command(finished):
+    told = snakemake("compare", results=finished, reference=finished / "none")
+    assert told.returncode == 1
+    log = (finished / "logs/smoke_compare.log").read_text(encoding="utf-8")
+    assert log.startswith(f"error: {finished / 'none'} holds none of these experiments")
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """What the README shows works."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import get_args
 
@@ -17,8 +18,15 @@ def test_an_example_runs(example):
     exec(compile(example, "README.md", "exec"), {})
 
 
+def test_every_extra_named_is_one():
+    table = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    named = set(re.findall(r"'\.\[([\w-]+)\]'", README))
+    assert "display" in named
+    assert named <= set(table["project"]["optional-dependencies"])
+
+
 def test_every_file_and_folder_named_exists():
-    named = set(re.findall(r"`((?:models|tasks|workflow|tests|results/reference)/[\w./-]*)`", README))
+    named = set(re.findall(r"`((?:models|tasks|workflow|tests|config|profiles|results/reference)/[\w./-]*)`", README))
     assert named
     root = Path(__file__).parent.parent
     assert not {name for name in named if not (root / name).exists()}
