@@ -24,9 +24,13 @@ except ValueError as error:
 # Where the code lies: not beside the main Snakefile where that is workflow/Snakefile.
 ROOT = Path(stated.__file__).resolve().parent.parent
 
+DEPLOYED = {str(method) for method in workflow.deployment_settings.deployment_method}
+if "apptainer" in DEPLOYED and not CONFIGURATION.container:
+    sys.exit("error: --sdm apptainer needs an image to run jobs in: --config container=trial.sif")
+
 # Jobs run in the environment of this process, but where --sdm brings one of its own. A prefix of one's own takes the place of
 # Snakemake's, without whose pipefail a job that is piped into its log could not fail.
-if not workflow.deployment_settings.deployment_method:
+if not DEPLOYED:
     shell.prefix(f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH"; ')
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -80,6 +81,15 @@ def test_the_command_of_a_pod_plans_its_experiment_from_a_folder_of_its_own(imag
     assert job["metadata"]["name"] == "trial-recall"
 
 
+def test_a_pod_says_what_the_schema_of_kubernetes_allows():
+    job = yaml.safe_load(JOB.replace("EXPERIMENT", "recall"))
+    for version in ("1.29", kubernetes_validate.latest_version()):
+        assert kubernetes_validate.validate(job, version, strict=True) in version
+    job["spec"]["template"]["spec"]["restartPolcy"] = "Never"
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(job, version, strict=True)
+
+
 def test_volumes_are_mounted_where_the_image_works():
     pod = yaml.safe_load(JOB)["spec"]["template"]["spec"]
     mounted = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
@@ -90,6 +100,15 @@ def test_volumes_are_mounted_where_the_image_works():
 
 def test_every_experiment_names_a_job_as_kubernetes_allows():
     assert all(re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", f"trial-{name}") for name in experiment_names())
+
+
+def test_apptainer_without_an_image_is_one_line_that_says_how_to_name_one(tmp_path):
+    snakemake = [str(Path(sys.executable).parent / "snakemake"), "recall", "--dry-run", "--sdm", "apptainer"]
+    command = [*snakemake, "--config", "scale=smoke", f"results={tmp_path}"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert told.returncode == 1
+    said = [line for line in told.stderr.splitlines() if line.startswith("error:")]
+    assert said == ["error: --sdm apptainer needs an image to run jobs in: --config container=trial.sif"]
 
 
 def test_a_result_of_an_image_records_the_commit_it_was_built_from(tmp_path, monkeypatch):
