@@ -74,6 +74,7 @@ def points(figure: Figure, *, plan: PlanFile, estimates: pd.DataFrame, measureme
             part.assign(x=key(part, columns_of(part, _TASK)).map(name_of)) for part in (rows, chosen, failing)
         )
     _refuse_ambiguous(rows)
+    profiled = rows[rows["role"] == "profile"].drop_duplicates(field_columns(estimates))  # a run may have many rows
     units = {name: unit for name, unit in zip(shown["name"], shown["unit"], strict=True) if isinstance(name, str)}
     split = rows["at.split"].iloc[0] if "at.split" in rows and rows["at.split"].nunique() == 1 else None
     if figure.panels and figure.panels.startswith("at."):
@@ -89,7 +90,7 @@ def points(figure: Figure, *, plan: PlanFile, estimates: pd.DataFrame, measureme
         trained=_trained(rows) if figure.x == "at.length" else pd.DataFrame(columns=["panel", "low", "high"]),
         panels=[panel for panel in order if panel in set(rows["panel"]) | set(failing["panel"])],
         looks=label.looks,
-        statuses=_statuses(chosen.drop_duplicates("run"), rows[rows["role"] == "profile"], failing),
+        statuses=_statuses(chosen.drop_duplicates("run"), profiled, failing),
         x=quantity(figure.x, unit="" if named else units.get(figure.x, ""), values=[] if named else rows["x"]),
         y=quantity(
             figure.y, unit=units[figure.y], values=rows["value"], split=split if isinstance(split, str) else None

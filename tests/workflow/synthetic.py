@@ -212,6 +212,8 @@ def _streamed(run: ProfilingRun, rng: np.random.Generator) -> list[Measurement]:
             for share in (0.01, 0.5, 1.0)
         ]
         rows.append(Measurement(name="deviation", value=1e-6 * (1 + position**0.5), unit="nat", at=at))
+        if position:
+            rows.append(Measurement(name="growth_bytes", value=2.0**10 * (1 + 1e3 * growth), unit="B", at=at))
     return rows
 
 

@@ -130,6 +130,13 @@ def test_a_figure_drawn_again_is_the_same_file(tmp_path):
     assert "<text" not in svg  # letters are drawn, so that no font is needed
 
 
+def test_a_run_that_tells_of_many_places_is_counted_once(tmp_path):
+    plan = plans.plan("streaming", scale="smoke")
+    shown = points_of(plan, tmp_path, plan.figures["latency"])
+    assert len(shown.estimates) > len(plan.runs)
+    assert shown.statuses == {"finished": len(plan.runs)}
+
+
 def test_every_seed_is_drawn_and_failed_ones_as_failed(tmp_path):
     ended = failing(recall_plan(), role="confirm", mixer="attention", status="diverged", most=2)
     shown = points_of(recall_plan(), tmp_path, Figure(y="accuracy", x="task.pairs"), ended=ended)

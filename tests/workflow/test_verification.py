@@ -328,6 +328,15 @@ def test_what_was_kept_before_is_replaced_and_nothing_is_touched_for_what_is_not
     assert not (reference / "recall/of-before.svg").exists()
 
 
+def test_claims_that_other_experiments_were_run_under_stay_in_a_reference(pair, tmp_path):
+    fresh, reference = pair
+    (reference / "claims/before.json").write_text("{}")
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims/now.json").write_text("{}")
+    keep(ONE, fresh=fresh, claims=tmp_path / "claims", reference=reference)
+    assert {"before.json", "now.json"} <= {path.name for path in (reference / "claims").iterdir()}
+
+
 def test_a_result_set_is_reproduced_by_itself(pair):
     fresh, reference = pair
     table = comparison(ONE, fresh=fresh, reference=reference)

@@ -34,7 +34,9 @@ def keep(experiments: list[str], *, fresh: Path, claims: Path, reference: Path) 
         _keep_folder(fresh / "interpretation", reference / "interpretation")
     if (fresh / "verdicts.csv").exists():
         shutil.copyfile(fresh / "verdicts.csv", reference / "verdicts.csv")
-    _replace(reference / "claims", sorted(claims.glob("*.json")))
+    (reference / "claims").mkdir(exist_ok=True)
+    for path in claims.glob("*.json"):  # beside those that other experiments were run under
+        shutil.copyfile(path, reference / "claims" / path.name)
 
 
 def _keep_folder(source: Path, target: Path) -> None:
