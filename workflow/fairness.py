@@ -4,26 +4,23 @@ import math
 
 import pandas as pd
 
-from workflow.confirmations import confirmations
-from workflow.planfile import PlanFile
+from workflow.measured import Measured
 from workflow.points import Labels, columns_of, compared, own_length
 from workflow.styles import DASH, number, quantity, sentence
 from workflow.table import RATE, TUNED_BY, field_columns
 from workflow.tuning import tuning
 
 
-def fairness_rows(
-    plan: PlanFile, *, estimates: pd.DataFrame, measurements: pd.DataFrame
-) -> tuple[list[str], list[list[str]], str]:
+def fairness_rows(measured: Measured) -> tuple[list[str], list[list[str]], str]:
     """Returns a head, a row of text per mixer, and a note; a range where a number differs between cells of the plan."""
-    shown = estimates[estimates["role"].isin(["confirm", "profile"])]
+    shown = measured.estimates[measured.estimates["role"].isin(["confirm", "profile"])]
     label = Labels(shown, series=columns_of(shown, "network.mixer"), panels=[])
     columns = _sizes(label.put_on(shown[shown["name"].isin(["parameters", "flops", "state_bytes"])]))
     if (shown["role"] == "confirm").any():
-        runs = confirmations(measurements)
+        runs = measured.trained
         columns |= _budget(label.put_on(runs[runs["name"].isin(["steps", "learning_rate"])]))
-    if plan.tuned:
-        columns |= _choice(label.put_on(tuning(measurements, rates=plan.tuned)))
+    if measured.plan.tuned:
+        columns |= _choice(label.put_on(tuning(measured.measurements, rates=measured.plan.tuned)))
     rows = [[name, *(column.get(name, DASH) for column in columns.values())] for name in label.looks]
     return (
         [sentence(compared(shown)), *columns],

@@ -21,38 +21,39 @@ from matplotlib.figure import Figure
 from workflow.captions import caption, tuning_caption
 from workflow.drawing import curves_of, figure_of
 from workflow.files import write
+from workflow.measured import Measured, read_measured
 from workflow.panels import house_style
-from workflow.planfile import PlanFile, read_plan
 from workflow.points import Labels, Points, columns_of, panel_order, points
 from workflow.scaling.drawn import Drawing, drawings
 from workflow.styles import Look
-from workflow.table import RATE, field_columns, read_table, write_table
+from workflow.table import RATE, field_columns, write_table
 from workflow.tuning import UNTIL, tuning
 
 LEARNING_RATES = "learning-rates"
 
 
-def draw_all(plan: PlanFile, *, estimates: pd.DataFrame, measurements: pd.DataFrame, folder: Path) -> None:
+def draw_all(measured: Measured, *, folder: Path) -> None:
     """Leaves every figure of the experiment in the folder."""
-    for name, drawing in drawings_of(plan, estimates=estimates, measurements=measurements).items():
+    for name, drawing in drawings_of(measured).items():
         with matplotlib.rc_context(house_style()):
             save(drawing.draw(), folder / name)
         write_table(drawing.data, folder / f"{name}.csv")
         write(folder / f"{name}.txt", drawing.caption + "\n")
 
 
-def drawings_of(plan: PlanFile, *, estimates: pd.DataFrame, measurements: pd.DataFrame) -> dict[str, Drawing]:
+def drawings_of(measured: Measured) -> dict[str, Drawing]:
     """Returns every figure of an experiment by name: the plan's, those of what was profiled, the learning rates."""
-    found: dict[str, Drawing] = {}
+    plan, found = measured.plan, dict[str, Drawing]()
     for name, spec in plan.figures.items():
-        shown = points(spec, plan=plan, estimates=estimates, measurements=measurements)
+        shown = points(spec, measured)
         draw = functools.partial(figure_of, shown, y=spec.y)
         found[name] = Drawing(plotted(shown), caption(spec, plan=plan, points=shown), draw)
-    found |= drawings(estimates)
+    found |= drawings(measured.estimates)
     if plan.tuned:
-        trials, looks, panels = learning_rates(plan, measurements=measurements)
+        trials, looks, panels = learning_rates(measured)
         whole = trials[trials["until"].isna() & trials["rate"].notna()]  # losses after as many steps, as far as known
-        unit = measurements.loc[measurements["name"] == "loss", "unit"].iloc[0]
+        losses = measured.measurements["name"] == "loss"
+        unit = measured.measurements.loc[losses, "unit"].iloc[0]
         draw = functools.partial(curves_of, whole, looks=looks, panels=panels, unit=unit)
         found[LEARNING_RATES] = Drawing(trials, tuning_caption(trials, plan=plan), draw)
     return found
@@ -69,18 +70,18 @@ def plotted(points: Points) -> pd.DataFrame:
     return pd.concat([table.assign(part=part) for part, table in parts.items() if len(table)], ignore_index=True)
 
 
-def learning_rates(plan: PlanFile, *, measurements: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Look], list[str]]:
+def learning_rates(measured: Measured) -> tuple[pd.DataFrame, dict[str, Look], list[str]]:
     """Returns the tuning trials by panel and series (see `workflow.tuning`), the looks of the lines, and the panels.
 
     Their `until` is the step at which a trial of an earlier rung ended.
     """
-    trials = tuning(measurements, rates=plan.tuned)
+    plan, trials = measured.plan, tuning(measured.measurements, rates=measured.plan.tuned)
     series = columns_of(trials, "network.mixer")
     varied = {column for path in plan.varied for column in columns_of(trials, path)} - set(series)
     label = Labels(trials, series=series, panels=[field for field in field_columns(trials) if field in varied])
     shown = label.put_on(trials).rename(columns={RATE: "rate", UNTIL: "until"})
     shown = shown[["panel", "series", "rate", "seed", "until", "loss", "status", "selected", "edge"]].drop_duplicates()
-    order = {"panel": panel_order(measurements, label, roles=("tune",)), "series": list(label.looks)}
+    order = {"panel": panel_order(measured.runs, label, roles=("tune",)), "series": list(label.looks)}
     ranks = {name: shown[name].map({label: place for place, label in enumerate(order[name])}) for name in order}
     ranked = shown.assign(**{f"_{name}": rank for name, rank in ranks.items()}).sort_values(
         ["_panel", "_series", "rate", "seed", "until"]
@@ -118,8 +119,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="the folder to leave the figures in")
     arguments = parser.parse_args()
     try:
-        estimates, measurements = read_table(arguments.estimates), read_table(arguments.measurements)
-        draw_all(read_plan(arguments.plan), estimates=estimates, measurements=measurements, folder=arguments.output)
+        measured = read_measured(arguments.plan, arguments.estimates, arguments.measurements)
+        draw_all(measured, folder=arguments.output)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from workflow.confirmations import FLOORS, NOT_POINTS, SCORES, confirmations
+from workflow.confirmations import FLOORS, NOT_POINTS, SCORES
+from workflow.measured import Measured
 from workflow.planfile import Figure, PlanFile
 from workflow.styles import BETTER_LOW, Look, Quantity, described, differing, looks, quantity, words
 from workflow.table import at_columns, field_columns
@@ -46,9 +47,19 @@ class Points(NamedTuple):
         return not self.named and self.estimates.groupby("panel")["x"].nunique().max() > _MANY
 
 
-def points(figure: Figure, *, plan: PlanFile, estimates: pd.DataFrame, measurements: pd.DataFrame) -> Points:
-    """Returns the points of a figure; ValueError, with the remedy, if the figure asks for what was not measured."""
-    where = dict(_leaves(figure.where))
+def points(figure: Figure, measured: Measured) -> Points:
+    """Returns the points of a figure; ValueError, with the remedy, if the figure asks for what was not measured.
+
+    They are found once, and stay with what was measured: a figure, its table, its numbers and the answer are made of them.
+    """
+    asked = figure.model_dump_json()
+    if asked not in measured.points:
+        measured.points[asked] = _found(figure, measured)
+    return measured.points[asked]
+
+
+def _found(figure: Figure, measured: Measured) -> Points:
+    estimates, where = measured.estimates, dict(_leaves(figure.where))
     shown = _where(estimates[estimates["role"].isin(["confirm", "profile"])], where)
     rows = _addressed(shown[shown["name"] == figure.y], figure, where)
     if rows.empty:
@@ -56,11 +67,11 @@ def points(figure: Figure, *, plan: PlanFile, estimates: pd.DataFrame, measureme
         raise ValueError(
             f"no run has measured {figure.y} over {figure.x}{told}: correct the figure, or see why its runs failed"
         )
-    series, panels = _series_fields(figure, plan, shown, where), columns_of(shown, figure.panels)
+    series, panels = _series_fields(figure, measured.plan, shown, where), columns_of(shown, figure.panels)
     failing = shown[(shown["role"] == "profile") & shown["name"].isna()]
     label = Labels(pd.concat([rows, failing]), series=series, panels=panels)
     rows = label.put_on(_with_x(rows, figure, among=shown, keys=field_columns(estimates)))
-    seeds = _where(confirmations(measurements), where)
+    seeds = _where(measured.trained, where)
     chosen = _addressed(seeds[seeds["name"] == figure.y], figure, where)
     chosen = label.put_on(_with_x(chosen, figure, among=seeds, keys=["run"]))
     failing = label.put_on(failing).assign(x=failing[figure.x] if figure.x in failing else float("nan"))
@@ -69,7 +80,7 @@ def points(figure: Figure, *, plan: PlanFile, estimates: pd.DataFrame, measureme
         rows, chosen = rows.assign(x=rows["series"]), chosen.assign(x=chosen["series"])
         failing, named = failing.assign(x=failing["series"]), True
     if figure.x == _TASK:
-        name_of = _task_names(measurements[measurements["role"] == "confirm"])  # in the order of the plan
+        name_of = _task_names(measured.runs[measured.runs["role"] == "confirm"])  # in the order of the plan
         rows, chosen, failing = (
             part.assign(x=key(part, columns_of(part, _TASK)).map(name_of)) for part in (rows, chosen, failing)
         )
@@ -80,7 +91,7 @@ def points(figure: Figure, *, plan: PlanFile, estimates: pd.DataFrame, measureme
     if figure.panels and figure.panels.startswith("at."):
         order = list(dict.fromkeys(rows.sort_values(figure.panels, kind="stable")["panel"]))
     else:
-        order = panel_order(measurements, label, roles=("confirm", "profile"))
+        order = panel_order(measured.runs, label, roles=("confirm", "profile"))
     places = {x: place for place, x in enumerate(name_of.values())} if figure.x == _TASK else None
     return Points(
         estimates=_ranked(rows, order, label.looks, places),
@@ -131,14 +142,23 @@ class Labels:
 
 def key(rows: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
     """Returns the fields of each row in one text: equal texts, equal fields, whatever types their columns have."""
-    parts = pd.DataFrame({field: _text(rows[field]) for field in fields}, index=rows.index, dtype="object")
-    return pd.Series(
-        ["\t".join(row) for row in parts.itertuples(index=False, name=None)], index=rows.index, dtype="str"
-    )
+    place, told = (
+        np.zeros(len(rows), dtype="int64"),
+        [""],
+    )  # of each row among the distinct ones so far, and what these say
+    for field in fields:
+        cells, texts = _cells(rows[field])
+        place, pairs = pd.factorize(place * len(texts) + cells)
+        told = [f"{told[pair // len(texts)]}\t{texts[pair % len(texts)]}" for pair in pairs]
+    return pd.Series(told, dtype="str").take(place).set_axis(rows.index)
 
 
-def _text(column: pd.Series) -> pd.Series:
-    return (column.astype("float64") if column.dtype.kind in "iuf" else column).astype("str").fillna("")
+def _cells(column: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Returns the place of each cell among the distinct ones, and the texts of these."""
+    known = column.astype("str") if column.dtype.kind == "O" else column  # there, 1 and True are the same
+    cells, distinct = pd.factorize(known, use_na_sentinel=False)
+    text = float if known.dtype.kind in "iuf" else str
+    return cells, ["" if pd.isna(value) else str(text(value)) for value in distinct.tolist()]
 
 
 def _task_names(rows: pd.DataFrame) -> dict[str, str]:
@@ -245,10 +265,9 @@ def _refuse_ambiguous(rows: pd.DataFrame) -> None:
         )
 
 
-def panel_order(measurements: pd.DataFrame, label: Labels, *, roles: Sequence[str]) -> list[str]:
-    """Returns the panels in the order of the plan."""
-    runs = label.put_on(measurements[measurements["role"].isin(roles) & ~measurements.duplicated("run")])
-    return list(dict.fromkeys(runs["panel"].dropna()))
+def panel_order(runs: pd.DataFrame, label: Labels, *, roles: Sequence[str]) -> list[str]:
+    """Returns the panels in the order of the plan, which a row per run has."""
+    return list(dict.fromkeys(label.put_on(runs[runs["role"].isin(roles)])["panel"].dropna()))
 
 
 def _ranked(

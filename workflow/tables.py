@@ -21,7 +21,8 @@ from workflow.confirmations import FLOORS
 from workflow.estimates import SHARE, SOLVED
 from workflow.fairness import fairness_rows
 from workflow.files import write
-from workflow.planfile import Figure, PlanFile, read_plan
+from workflow.measured import Measured, read_measured
+from workflow.planfile import Figure
 from workflow.points import Points, points, yardsticks
 from workflow.scaling.told import crossover_rows, scaling_rows
 from workflow.statistics.comparisons import tied_with_best
@@ -53,18 +54,16 @@ class Table(NamedTuple):
     note: str
 
 
-def tables_of(plan: PlanFile, *, estimates: pd.DataFrame, measurements: pd.DataFrame) -> dict[str, Table]:
+def tables_of(measured: Measured) -> dict[str, Table]:
     """Returns every table of an experiment by name."""
     found: dict[str, Table] = {}
-    for name, spec in plan.figures.items():
-        found[name] = score_table(spec, shown=points(spec, plan=plan, estimates=estimates, measurements=measurements))
+    for name, spec in measured.plan.figures.items():
+        found[name] = score_table(spec, shown=points(spec, measured))
         if spec.y == "accuracy":
             solved = spec.model_copy(update={"y": "solved"})
-            shown = points(solved, plan=plan, estimates=estimates, measurements=measurements)
-            found[f"{name}-solved"] = score_table(solved, shown=shown)
-    fairness = fairness_rows(plan, estimates=estimates, measurements=measurements)
-    found[FAIRNESS] = plain_table("What each network is, costs and was given", fairness)
-    conditions = condition_rows(measurements)
+            found[f"{name}-solved"] = score_table(solved, shown=points(solved, measured))
+    found[FAIRNESS] = plain_table("What each network is, costs and was given", fairness_rows(measured))
+    conditions = condition_rows(measured.measurements)
     if conditions[1]:
         found[CONDITIONS] = plain_table("Under what conditions it was timed", conditions)
     return found
@@ -307,8 +306,7 @@ def main() -> None:
     if (arguments.scaling is None) != (arguments.crossovers is None):
         parser.error("give --scaling and --crossovers together")
     try:
-        estimates, measurements = read_table(arguments.estimates), read_table(arguments.measurements)
-        found = tables_of(read_plan(arguments.plan), estimates=estimates, measurements=measurements)
+        found = tables_of(read_measured(arguments.plan, arguments.estimates, arguments.measurements))
         if arguments.scaling is not None:
             found |= cost_tables(read_table(arguments.scaling), read_table(arguments.crossovers))
         for name, table in found.items():

@@ -20,6 +20,7 @@ from workflow.controls.predictors import different
 from workflow.estimates import estimates
 from workflow.evaluation import network_of
 from workflow.figures import plotted
+from workflow.measured import Measured
 from workflow.measurements import measurements
 from workflow.planfile import read_plan
 from workflow.plans import cohorts, experiment_names, needs, plan
@@ -199,7 +200,7 @@ def test_controls_enter_no_estimate_no_figure_and_no_choice(folder, table):
     assert set(found["role"]) == {"confirm", "reference"}
     assert not set(tuning(poisoned, rates=planned.tuned)["run"]) & set(table.loc[mine, "run"])
     for figure in planned.figures.values():
-        shown = (points(figure, plan=planned, estimates=found, measurements=rows) for rows in (poisoned, table[~mine]))
+        shown = (points(figure, Measured(planned, found, rows)) for rows in (poisoned, table[~mine]))
         pd.testing.assert_frame_equal(*map(plotted, shown))
 
 

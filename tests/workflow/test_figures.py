@@ -16,6 +16,7 @@ from workflow.captions import answer
 from workflow.drawing import figure_of, spread
 from workflow.estimates import estimates
 from workflow.figures import draw_all
+from workflow.measured import Measured
 from workflow.measurements import measurements
 from workflow.panels import house_style
 from workflow.planfile import Figure, PlanFile, read_plan
@@ -72,7 +73,7 @@ def tables_of(plan: Plan, folder: Path, *, ended=None) -> tuple[PlanFile, pd.Dat
 
 def points_of(plan: Plan, folder: Path, figure: Figure, *, ended=None) -> Points:
     read, estimated, measured = tables_of(plan, folder, ended=ended)
-    return points(figure, plan=read, estimates=estimated, measurements=measured)
+    return points(figure, Measured(read, estimated, measured))
 
 
 def luminance(colour: str) -> float:
@@ -106,11 +107,11 @@ def test_text_is_large_enough_to_read():
 def test_every_experiment_is_drawn_and_tabulated_from_its_file_alone(tmp_path, experiment):
     plan = plans.plan(experiment, scale="smoke")
     read, estimated, measured = tables_of(plan, tmp_path)
-    draw_all(read, estimates=estimated, measurements=measured, folder=tmp_path / "figures")
+    draw_all(Measured(read, estimated, measured), folder=tmp_path / "figures")
     names = [*plan.figures, *drawings(estimated), *(["learning-rates"] if plan.tuned else [])]
     left = {path.name for path in (tmp_path / "figures").iterdir()}
     assert left == {f"{name}.{kind}" for name in names for kind in ("svg", "pdf", "csv", "txt")}
-    for name, table in tabulated(read, estimates=estimated, measurements=measured).items():
+    for name, table in tabulated(Measured(read, estimated, measured)).items():
         assert {len(row) for row in table.rows} == {len(table.head)}, name
         assert markdown(table).count("\n| ") == len(table.rows) + 2, name
 
@@ -119,9 +120,9 @@ def test_a_figure_drawn_again_is_the_same_file(tmp_path):
     read, estimated, measured = tables_of(recall_plan(), tmp_path)
     shuffled = measured.sample(frac=1, random_state=0).sort_values("run", kind="stable")
     for folder in ("once", "again"):
-        draw_all(read, estimates=estimated, measurements=measured, folder=tmp_path / folder)
+        draw_all(Measured(read, estimated, measured), folder=tmp_path / folder)
     with rc_context({"font.size": 20, "svg.hashsalt": "x", "xtick.direction": "in", "axes.facecolor": "red"}):
-        draw_all(read, estimates=estimates(shuffled), measurements=measured, folder=tmp_path / "elsewhere")
+        draw_all(Measured(read, estimates(shuffled), measured), folder=tmp_path / "elsewhere")
     for path in (tmp_path / "once").iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
         assert path.read_bytes() == (tmp_path / "elsewhere" / path.name).read_bytes(), path.name
@@ -188,16 +189,16 @@ def test_another_measurement_of_the_same_run_can_be_x(tmp_path):
 
 
 def test_a_figure_that_leaves_a_choice_open_is_refused(tmp_path):
-    read, estimated, measured = tables_of(recall_plan(), tmp_path)
-    given = {"plan": read, "estimates": estimated, "measurements": measured}
-    lines = points(Figure(y="accuracy", x="network.mixer"), **given).looks
+    read, *tables = tables_of(recall_plan(), tmp_path)
+    measured = Measured(read, *tables)
+    lines = points(Figure(y="accuracy", x="network.mixer"), measured).looks
     assert "Attention, key-value pairs 8" in lines
     with pytest.raises(ValueError, match=r"several values in one place; they differ in task\.pairs"):
-        points(Figure(y="accuracy", x="precision"), **given | {"plan": read.model_copy(update={"varied": ()})})
+        points(Figure(y="accuracy", x="precision"), Measured(read.model_copy(update={"varied": ()}), *tables))
     with pytest.raises(ValueError, match=r"no run has measured speed over task\.pairs"):
-        points(Figure(y="speed", x="task.pairs"), **given)
+        points(Figure(y="speed", x="task.pairs"), measured)
     with pytest.raises(ValueError, match=r"task\.colour, which no run has"):
-        points(Figure(y="accuracy", x="task.pairs", where={"task.colour": 1}), **given)
+        points(Figure(y="accuracy", x="task.pairs", where={"task.colour": 1}), measured)
 
 
 def test_fields_varied_together_with_x_do_not_split_a_line(tmp_path):

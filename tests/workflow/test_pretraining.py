@@ -16,6 +16,7 @@ from tests.workflow.test_training import BASE, CPU, Cut, folder_of, served
 from workflow.checkpoints import Checkpoint
 from workflow.fairness import fairness_rows
 from workflow.identity import _deciding_files, run_id
+from workflow.measured import Measured
 from workflow.plans import Plan, needs, plan_of
 from workflow.results import read_result
 from workflow.runs import TrainingRun
@@ -230,7 +231,7 @@ def test_the_tables_tell_what_was_learnt_first(tmp_path):
     plan = transfer()
     leave_results(plan, tmp_path)
     stored, estimates, measured = tables_of(plan, tmp_path)
-    head, rows, _ = fairness_rows(stored, estimates=estimates, measurements=measured)
+    head, rows, _ = fairness_rows(Measured(stored, estimates, measured))
     column = [row[head.index("Pretraining tokens (M)")] for row in rows]
     assert set(column) == {f"0{DASH}0.614"}  # 300 steps of 16 sequences of 128 bytes
     assert set(tuning(measured, rates=stored.tuned)["role"]) == {"tune"}

@@ -21,6 +21,7 @@ from tests.workflow.test_figures import cost_plan, tables_of
 from tests.workflow.verdicts import CLAIMS, leave_controls, leave_verdicts
 from workflow.figures import draw_all
 from workflow.files import write
+from workflow.measured import Measured
 from workflow.measurements import measurements
 from workflow.planfile import read_plan
 from workflow.report import page
@@ -35,7 +36,7 @@ def made(folder: Path, *plans, ended=None) -> Path:
     for plan in plans:
         read, estimated, measured = tables_of(plan, folder, ended=ended)
         home = folder / plan.scale / plan.experiment
-        draw_all(read, estimates=estimated, measurements=measured, folder=home / "figures")
+        draw_all(Measured(read, estimated, measured), folder=home / "figures")
         leave_scaling(home, estimates=estimated, measurements=measured)
         if plan.tuned:
             leave_controls(home)
@@ -346,7 +347,7 @@ def test_what_profiles_is_told_by_commands_too(tmp_path, monkeypatch):
 def test_a_report_without_its_tables_is_an_error_of_one_line(tmp_path, monkeypatch):
     given = ["--scale", "quick", "--results", tmp_path, "--output", tmp_path / "report.html", "recall"]
     monkeypatch.setattr(sys, "argv", ["workflow.report", *map(str, given)])
-    with pytest.raises(SystemExit, match=r"error: .*measurements\.csv"):
+    with pytest.raises(SystemExit, match=r"error: .*recall/plan\.json"):
         workflow.report.__main__.main()
     assert not (tmp_path / "report.html").exists()
 

@@ -15,6 +15,7 @@ from workflow.fairness import fairness_rows
 from workflow.figures import draw_all, learning_rates
 from workflow.files import write
 from workflow.identity import run_id
+from workflow.measured import Measured
 from workflow.plans import run_at
 from workflow.results import Measurement, Result, read_result
 from workflow.runs import Selected, TrainingRun
@@ -185,15 +186,15 @@ def test_a_curve_has_no_losses_after_different_numbers_of_steps(tmp_path, monkey
     drawn = []
     monkeypatch.setattr("workflow.figures.curves_of", lambda trials, **_: drawn.append(trials))
     monkeypatch.setattr("workflow.figures.save", lambda *_: None)
-    draw_all(read.model_copy(update={"figures": {}}), estimates=estimated, measurements=measured, folder=tmp_path)
+    draw_all(Measured(read.model_copy(update={"figures": {}}), estimated, measured), folder=tmp_path)
     assert drawn[0]["until"].isna().all()
     assert drawn[0].groupby("series")["rate"].nunique().tolist() == [2, 2, 2]
-    trials, _, _ = learning_rates(read, measurements=measured)
+    trials, _, _ = learning_rates(Measured(read, estimated, measured))
     told = tuning_caption(trials, plan=read)
     assert "Successive halving: 3 until step 2, and of these the best 2 to the end, which are shown." in told
     assert "1 trial did not finish." in told
     assert "Successive halving" not in tuning_caption(trials[trials["until"].isna()], plan=read)
-    head, rows, _ = fairness_rows(read, estimates=estimated, measurements=measured)
+    head, rows, _ = fairness_rows(Measured(read, estimated, measured))
     assert {row[head.index("Tuning trials")] for row in rows} == {str(3 * 2)}
 
 

@@ -9,6 +9,7 @@ from tests.workflow.test_figures import cost_plan, tables_of
 from workflow.captions import answer, caption
 from workflow.estimates import estimates as estimated_from
 from workflow.fairness import parameter_mismatch
+from workflow.measured import Measured
 from workflow.plans import plan
 from workflow.points import points
 from workflow.tables import Cell, Table, escaped, latex, markdown
@@ -19,7 +20,7 @@ from workflow.tables import tables_of as tables
 def recall(tmp_path_factory):
     ended = failing(recall_plan(), role="confirm", mixer="attention", status="diverged", most=1)
     read, estimated, measured = tables_of(recall_plan(), tmp_path_factory.mktemp("recall"), ended=ended)
-    return tables(read, estimates=estimated, measurements=measured)
+    return tables(Measured(read, estimated, measured))
 
 
 def texts(table: Table, column: int) -> list[str]:
@@ -80,7 +81,7 @@ def test_the_fairness_table_says_what_each_network_is_and_was_given(recall):
 
 def test_a_learning_rate_at_the_edge_of_the_grid_is_flagged(tmp_path):
     read, estimated, measured = tables_of(recall_plan(), tmp_path)
-    edged = tables(read.model_copy(update={"tuned": (0.003, 0.01)}), estimates=estimated, measurements=measured)
+    edged = tables(Measured(read.model_copy(update={"tuned": (0.003, 0.01)}), estimated, measured))
     assert texts(edged["fairness"], 7) == ["0.003 (edge)"] * 3
 
 
@@ -88,18 +89,18 @@ def test_points_that_did_not_fit_are_named_in_their_cell(tmp_path):
     plan = cost_plan()
     lost = {p.id: "out_of_memory" for p in plan.runs if p.run.network.mixer.name == "attention" and p.run.length == 64}
     read, estimated, measured = tables_of(plan, tmp_path, ended=lost)
-    table = tables(read, estimates=estimated, measurements=measured)["time"]
+    table = tables(Measured(read, estimated, measured))["time"]
     assert table.head == ["Phase", "Mixer", "16", "32", "64", "n"]
     assert [row[4].text for row in table.rows if row[1].text == "Attention"] == ["out of memory"] * 2
 
 
 def test_blocks_of_their_own_are_compared_as_architectures(tmp_path):
     read, estimated, measured = tables_of(plan("native-cost", scale="smoke"), tmp_path)
-    found = tables(read, estimates=estimated, measurements=measured)
+    found = tables(Measured(read, estimated, measured))
     assert found["time"].head[:2] == ["Phase", "Architecture"]
     assert found["fairness"].head[0] == "Architecture"
     figure = read.figures["time"]
-    shown = points(figure, plan=read, estimates=estimated, measurements=measured)
+    shown = points(figure, Measured(read, estimated, measured))
     assert "by architecture, one panel per phase" in caption(figure, plan=read, points=shown)
 
 
@@ -138,7 +139,7 @@ def by_task(tmp_path_factory):
 
 def test_tasks_by_name_are_rows_beside_their_floors_and_ceiling(by_task):
     read, estimated, measured = by_task
-    table = tables(read, estimates=estimated, measurements=measured)["raw"]
+    table = tables(Measured(read, estimated, measured))["raw"]
     lines = ["Attention", "mLSTM, key 4", "mLSTM, key 16"]
     assert table.head == ["Task", "best constant", "best shortcut", "oracle", *lines, "n"]
     assert texts(table, 0) == ["recall", "parity, dense labels", "parity, final label"]
@@ -178,7 +179,7 @@ def test_the_interval_of_a_scaled_accuracy_ends_at_one_and_may_begin_below_zero(
 def test_what_is_said_of_tasks_by_name_is_said_of_each(by_task):
     read, estimated, measured = by_task
     figure = read.figures["raw"]
-    shown = points(figure, plan=read, estimates=estimated, measurements=measured)
+    shown = points(figure, Measured(read, estimated, measured))
     said = answer(figure, points=shown)
     assert said.lead == "The highest test accuracy on each task:"
     assert [item.split(":")[0] for item in said.items] == ["Recall", "Parity, dense labels", "Parity, final label"]

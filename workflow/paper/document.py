@@ -37,8 +37,7 @@ def report(paper: Paper, *, folder: Path) -> bytes:
 def told(record: Record) -> Answer:
     """Returns what the first figure of an experiment answers."""
     first = next(iter(record.plan.figures.values()))
-    given = {"plan": record.plan, "estimates": record.estimates, "measurements": record.measurements}
-    return answer(first, points=points(first, **given))
+    return answer(first, points=points(first, record.measured))
 
 
 def _data(paper: Paper) -> dict[str, object]:

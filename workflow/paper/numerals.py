@@ -103,8 +103,7 @@ def _shown(record: Record, runs: _Runs) -> Iterable[Number]:
     for figure in record.plan.figures.values():
         of_seeds = [figure.model_copy(update={"y": "solved"})] if figure.y == "accuracy" else []
         for each in (figure, *of_seeds):
-            given = {"plan": record.plan, "estimates": record.estimates, "measurements": record.measurements}
-            yield from _of_points(record, each, points(each, **given), runs)
+            yield from _of_points(record, each, points(each, record.measured), runs)
 
 
 def _of_points(record: Record, figure: Figure, shown: Points, runs: _Runs) -> Iterable[Number]:

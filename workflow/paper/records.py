@@ -12,7 +12,8 @@ from workflow.laws.drawn import drawings as law_drawings
 from workflow.laws.table import found
 from workflow.laws.told import rows as law_rows
 from workflow.laws.trained import lines
-from workflow.planfile import PlanFile, read_plan
+from workflow.measured import Measured, measured_in
+from workflow.planfile import PlanFile
 from workflow.report.controls import read_controls
 from workflow.report.verdicts import read_verdicts
 from workflow.scaling.drawn import Drawing
@@ -26,9 +27,7 @@ PICTURES = "interpretation"  # the folder of what networks do with an input, bes
 class Record(NamedTuple):
     """What was found in one experiment; tables of what it does not have are empty."""
 
-    plan: PlanFile
-    measurements: pd.DataFrame
-    estimates: pd.DataFrame
+    measured: Measured
     scaling: pd.DataFrame
     crossovers: pd.DataFrame
     controls: pd.DataFrame
@@ -41,9 +40,20 @@ class Record(NamedTuple):
         return self.plan.experiment
 
     @property
+    def plan(self) -> PlanFile:
+        return self.measured.plan
+
+    @property
+    def measurements(self) -> pd.DataFrame:
+        return self.measured.measurements
+
+    @property
+    def estimates(self) -> pd.DataFrame:
+        return self.measured.estimates
+
+    @property
     def runs(self) -> pd.DataFrame:
-        """The first row of every run, which has all that is not a measurement."""
-        return self.measurements.drop_duplicates("run", ignore_index=True)
+        return self.measured.runs
 
 
 class Paper(NamedTuple):
@@ -74,18 +84,16 @@ def read_paper(experiments: list[str], *, scale: str, results: Path) -> Paper:
 
 def read_record(folder: Path) -> Record:
     """Returns what is in an experiment's folder; OSError or ValueError naming what is missing."""
-    plan = read_plan(folder / "plan.json")
-    measurements, estimates = (read_table(folder / f"{name}.csv") for name in ("measurements", "estimates"))
-    tables = tables_of(plan, estimates=estimates, measurements=measurements)
+    measured = measured_in(folder)
+    tables, drawings = tables_of(measured), drawings_of(measured)
     scaling, crossovers, controls, laws = (pd.DataFrame() for _ in range(4))
-    if len(over_length(estimates)):
+    if len(over_length(measured.estimates)):
         scaling, crossovers = (read_table(folder / f"{name}.csv") for name in (SCALING, CROSSOVERS))
         tables |= cost_tables(scaling, crossovers)
-    if any(run.role == "confirm" for run in plan.runs):
+    if any(run.role == "confirm" for run in measured.plan.runs):
         controls = read_controls(folder / "controls.csv")
-    drawings = drawings_of(plan, estimates=estimates, measurements=measurements)
     if (folder / f"{LAWS}.csv").exists():
         laws = read_table(folder / f"{LAWS}.csv")
         tables[LAWS] = plain_table("Laws of the loss", law_rows(laws))
-        drawings |= law_drawings([found(line, seed=place) for place, line in enumerate(lines(measurements))])
-    return Record(plan, measurements, estimates, scaling, crossovers, controls, laws, drawings, tables)
+        drawings |= law_drawings([found(line, seed=place) for place, line in enumerate(lines(measured.measurements))])
+    return Record(measured, scaling, crossovers, controls, laws, drawings, tables)

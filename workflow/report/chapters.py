@@ -9,7 +9,7 @@ from workflow.captions import Answer, answer
 from workflow.confirmations import SCORES
 from workflow.fairness import parameter_mismatch
 from workflow.figures import LEARNING_RATES
-from workflow.planfile import PlanFile, read_plan
+from workflow.measured import Measured
 from workflow.points import points
 from workflow.report.origins import failure_table, made_table, ran_table, warnings
 from workflow.report.sections import growth, loss_laws
@@ -53,28 +53,27 @@ class Chapter(NamedTuple):
         ]
 
 
-def chapter(folder: Path, *, measurements: pd.DataFrame) -> Chapter:
-    """Returns what the tables and figures in an experiment's folder say."""
-    plan, estimates = read_plan(folder / "plan.json"), read_table(folder / "estimates.csv")
-    tables = tables_of(plan, estimates=estimates, measurements=measurements)
+def chapter(folder: Path, *, measured: Measured) -> Chapter:
+    """Returns what was measured in an experiment, with the tables and figures in its folder."""
+    plan, estimates, runs = measured.plan, measured.estimates, measured.runs
+    tables = tables_of(measured)
     sections = loss_laws(folder)
     if len(over_length(estimates)):
         costs = [read_table(folder / f"{name}.csv") for name in (SCALING, CROSSOVERS)]
         tables |= cost_tables(*costs)
         sections.append(growth(folder, tables=tables, costs=costs, estimates=estimates))
     last = [*(name for name in tables if name not in (*plan.figures, SCALING, FAIRNESS)), FAIRNESS]
-    runs = measurements.drop_duplicates("run", ignore_index=True)
     failures = int((runs["status"] != "finished").sum())
     return Chapter(
         name=plan.experiment,
         title=sentence(plan.experiment.replace("-", " ")),
         question=plan.question,
-        answer=_answer(plan, estimates=estimates, measurements=measurements),
+        answer=_answer(measured),
         figures=[drawn(folder / "figures" / name, of=folder.name, table=tables[name]) for name in plan.figures],
         sections=sections,
         tuned=[drawn(folder / "figures" / LEARNING_RATES, of=folder.name, table=None)] if plan.tuned else [],
         tables=[shown(tables[name], of=folder.name, name=name) for name in last],
-        warnings=warnings(plan, measurements=measurements),
+        warnings=warnings(plan, measurements=measured.measurements),
         notes=_notes(estimates),
         ran=shown(ran_table(runs), of=folder.name, name="ran"),
         failed=[shown(failure_table(plan, runs=runs), of=folder.name, name="failed")] if failures else [],
@@ -84,9 +83,9 @@ def chapter(folder: Path, *, measurements: pd.DataFrame) -> Chapter:
     )
 
 
-def _answer(plan: PlanFile, *, estimates: pd.DataFrame, measurements: pd.DataFrame) -> Answer:
-    first = next(iter(plan.figures.values()))
-    return answer(first, points=points(first, plan=plan, estimates=estimates, measurements=measurements))
+def _answer(measured: Measured) -> Answer:
+    first = next(iter(measured.plan.figures.values()))
+    return answer(first, points=points(first, measured))
 
 
 def _notes(estimates: pd.DataFrame) -> list[str]:

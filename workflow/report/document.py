@@ -5,6 +5,7 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
+from workflow.measured import measured_in
 from workflow.planfile import read_plan
 from workflow.report import controls, verdicts
 from workflow.report.chapters import chapter
@@ -13,7 +14,6 @@ from workflow.report.origins import common_warnings, machine_table
 from workflow.report.sections import pictures
 from workflow.statistics.comparisons import detectable
 from workflow.styles import sentence
-from workflow.table import read_table
 
 _TEMPLATES = Path(__file__).parent
 
@@ -21,11 +21,11 @@ _TEMPLATES = Path(__file__).parent
 def page(experiments: list[str], *, scale: str, results: Path) -> str:
     """Returns the report; OSError or ValueError naming what is missing."""
     folders = [results / scale / name for name in experiments]
-    tables = [read_table(folder / "measurements.csv") for folder in folders]
+    found = [measured_in(folder) for folder in folders]
     judged = verdicts.read_verdicts(results / scale / "verdicts.csv")
     checked = _controls(folders)
-    chapters = [chapter(folder, measurements=table) for folder, table in zip(folders, tables, strict=True)]
-    runs = pd.concat([table.drop_duplicates("run") for table in tables]).drop_duplicates("run", ignore_index=True)
+    chapters = [chapter(folder, measured=measured) for folder, measured in zip(folders, found, strict=True)]
+    runs = pd.concat([measured.runs for measured in found]).drop_duplicates("run", ignore_index=True)
     seeds = sorted({n for each in chapters for n in each.seeds})
     shown = verdicts.families(judged)
     return (

@@ -22,6 +22,7 @@ rule paper:
             "figures.py",
             "drawing.py",
             "panels.py",
+            "measured.py",
             "points.py",
             "styles.py",
         ),

@@ -47,7 +47,16 @@ rule figures:
         measurements=f"{RESULTS}/{SCALE}/{{experiment}}/measurements.csv",
         code=package("scaling")
         + package("statistics")
-        + code("figures.py", "drawing.py", "panels.py", "points.py", "styles.py", "captions.py", "tuning.py"),
+        + code(
+            "figures.py",
+            "drawing.py",
+            "panels.py",
+            "measured.py",
+            "points.py",
+            "styles.py",
+            "captions.py",
+            "tuning.py",
+        ),
     output:
         report(
             directory(f"{RESULTS}/{SCALE}/{{experiment}}/figures"),
@@ -96,7 +105,7 @@ rule tables:
         measurements=f"{RESULTS}/{SCALE}/{{experiment}}/measurements.csv",
         code=package("scaling")
         + package("statistics")
-        + code("tables.py", "conditions.py", "points.py", "styles.py", "fairness.py", "tuning.py"),
+        + code("tables.py", "conditions.py", "measured.py", "points.py", "styles.py", "fairness.py", "tuning.py"),
     output:
         report(
             directory(f"{RESULTS}/{SCALE}/{{experiment}}/tables"),
@@ -129,7 +138,7 @@ rule report:
         [path for name in EXPERIMENTS for path in [*controls(name), *laws(name)]],
         f"{INTERPRETATION}/figures",
         package("report") + package("scaling") + package("laws") + package("statistics"),
-        code("captions.py", "tables.py", "conditions.py", "fairness.py"),
+        code("captions.py", "measured.py", "tables.py", "conditions.py", "fairness.py"),
         code(
             *(
                 f"report/{name}.jinja"
