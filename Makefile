@@ -4,18 +4,21 @@ SCALE ?= quick
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test lint clean
+.PHONY: help reproduce test test-cluster lint clean
 
 help: ## Show the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo "Scales: smoke (minutes, toy sizes), quick (the default), paper. As in: make reproduce SCALE=smoke"
 
 reproduce: .venv/ready ## Run every experiment at SCALE and write the report
 	@$(BIN)/snakemake reproduce-all --config scale=$(SCALE)
 	@echo "The report is at results/$(SCALE)/report.html"
 
-test: .venv/tools lint ## Check the style and run the whole test suite
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not gpu"
+test: .venv/tools lint ## Check the style and run the test suite
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not gpu and not cluster"
+
+test-cluster: .venv/tools ## Run the smoke scale on a SLURM of one node that this brings up (root and Debian's packages)
+	@$(BIN)/python -m pytest -m cluster tests/cluster
 
 lint: .venv/tools ## Check the style of the code and of the workflow
 	@$(BIN)/ruff check .

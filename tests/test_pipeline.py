@@ -117,7 +117,7 @@ def test_what_a_step_refuses_fails_the_command(finished):
 
 @pytest.mark.slow
 def test_killed_in_the_middle_and_called_again_it_ends_in_the_same_results(finished, tmp_path):
-    experiments = ("recall", "forecasting")
+    experiments = ("forecasting",)
     command = [SNAKEMAKE, *experiments, "--config", "scale=smoke", f"results={tmp_path}"]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

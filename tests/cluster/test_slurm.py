@@ -14,7 +14,11 @@ EXPERIMENTS = ("documents", "streaming")  # one that tunes and confirms, one tha
 
 _ASKED = "JobID:10,MinMemory:10,OverSubscribe:12,tres-per-job:20,Comment:90"
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missing() or "SLURM is here")]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(missing()), reason=missing() or "SLURM is here"),
+]
 
 
 @pytest.fixture(scope="module")
