@@ -10,9 +10,8 @@ which `workflow.scaling` left, two tables more of the same names.
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
@@ -28,30 +27,9 @@ from workflow.scaling.told import crossover_rows, scaling_rows
 from workflow.statistics.comparisons import tied_with_best
 from workflow.styles import BETTER_LOW, DASH, QUARTILES, exact, number, predictor, sentence, uncertain, words
 from workflow.table import read_table
+from workflow.tabular import CONDITIONS, CROSSOVERS, FAIRNESS, SCALING, Cell, Table, latex, markdown, plain_table
 
-FAIRNESS, CONDITIONS = "fairness", "conditions"
-SCALING, CROSSOVERS, LAWS = "scaling", "crossovers", "laws"
 _MOST_COLUMNS = 5
-
-
-class Cell(NamedTuple):
-    """A number or a name, and what is to be said of it: how many of its runs failed."""
-
-    text: str
-    bold: bool = False
-    remark: str = ""
-
-
-class Table(NamedTuple):
-    """Rows under a head. The first `named` columns hold names; `span`, if any, stands over the next `spanned`."""
-
-    title: str
-    head: list[str]
-    rows: list[list[Cell]]
-    named: int
-    span: str
-    spanned: int
-    note: str
 
 
 def tables_of(measured: Measured) -> dict[str, Table]:
@@ -67,12 +45,6 @@ def tables_of(measured: Measured) -> dict[str, Table]:
     if conditions[1]:
         found[CONDITIONS] = plain_table("Under what conditions it was timed", conditions)
     return found
-
-
-def plain_table(title: str, told: tuple[list[str], list[list[str]], str]) -> Table:
-    """Returns a head, rows of text and a note as a table whose first column holds names."""
-    head, rows, note = told
-    return Table(title, head, [[Cell(text) for text in row] for row in rows], 1, "", 0, note)
 
 
 def cost_tables(scaling: pd.DataFrame, crossovers: pd.DataFrame) -> dict[str, Table]:
@@ -172,60 +144,6 @@ def _references(shown: Points, panel: str) -> list[tuple[str, pd.Series]]:
 
 def _score(value: float | None, shown: Points) -> str:
     return DASH if value is None or pd.isna(value) else f"{value * shown.y.factor:.3g}"
-
-
-def markdown(table: Table) -> str:
-    """Returns the title, the table in Markdown and the note."""
-    ruler = [":--" if place < table.named else "--:" for place in range(len(table.head))]
-    head = [_pipe(name) for name in table.head]
-    rows = [[_marked(cell, bold="**{}**", escape=_pipe) for cell in row] for row in table.rows]
-    lines = [f"| {' | '.join(row)} |" for row in (head, ruler, *rows)]
-    return "\n".join([f"**{table.title}**", "", *lines, "", table.note]) + "\n"
-
-
-def latex(table: Table) -> str:
-    """Returns the table as a LaTeX tabular (package booktabs), its title and note as comments before it."""
-    spec = "l" * table.named + "r" * (len(table.head) - table.named)
-    lines = [f"% {table.title}. {table.note}", f"\\begin{{tabular}}{{{spec}}}", "\\toprule"]
-    if table.span:
-        first, last = table.named + 1, table.named + table.spanned
-        lines.append(f"{'& ' * table.named}\\multicolumn{{{table.spanned}}}{{c}}{{{escaped(table.span)}}} \\\\")
-        lines.append(f"\\cmidrule(lr){{{first}-{last}}}")
-    lines += [f"{' & '.join(escaped(name) for name in table.head)} \\\\", "\\midrule"]
-    for place, row in enumerate(table.rows):
-        if place and table.named > 1 and row[0] != table.rows[place - 1][0]:
-            lines.append("\\addlinespace")
-        cells = [_marked(cell, bold="\\textbf{{{}}}", escape=escaped) for cell in row]
-        lines.append(f"{' & '.join(cells)} \\\\")
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
-
-
-def escaped(text: str) -> str:
-    """Returns the text such that LaTeX prints it."""
-    return "".join(_LATEX.get(character, character) for character in text)
-
-
-_LATEX = {
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-    "µ": r"$\mu$",
-    "≥": r"$\geq$",
-    DASH: "--",
-}
-
-
-def _marked(cell: Cell, *, bold: str, escape: Callable[[str], str]) -> str:
-    text = bold.format(escape(cell.text)) if cell.bold else escape(cell.text)
-    return f"{text} ({escape(cell.remark)})" if cell.remark else text
-
-
-def _pipe(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def _across(

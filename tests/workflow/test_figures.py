@@ -25,8 +25,8 @@ from workflow.points import Labels, Points, points
 from workflow.scaling.drawn import drawings
 from workflow.styles import RC, STYLES, number, quantity, uncertain
 from workflow.table import read_table, write_table
-from workflow.tables import markdown
 from workflow.tables import tables_of as tabulated
+from workflow.tabular import markdown
 
 COST = """
 question: What does it cost?

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from workflow.report.markup import frame_table, inlined, saved, sort_key, table_html
 from workflow.report.verdicts import bounds, drawn_interval, interval_text, p_text
-from workflow.tables import Cell, Table
+from workflow.tabular import Cell, Table
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from workflow.paper.tabulars import tabulars
 from workflow.report.verdicts import read_verdicts
 from workflow.styles import DASH, WIDTHS
 from workflow.table import read_table
-from workflow.tables import Cell, Table
+from workflow.tabular import Cell, Table
 
 EXPERIMENTS = ["recall", "cost"]
 SMALLEST = 7  # points

@@ -7,7 +7,7 @@ import pytest
 from docutils.core import publish_parts
 
 from workflow.rst import captions, listed, plain
-from workflow.tables import Cell, Table, markdown
+from workflow.tabular import Cell, Table, markdown
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDERS = sorted({path.parent for path in (ROOT / "results" / "reference" / "quick").glob("*/*.md")})

@@ -24,7 +24,8 @@ from workflow.scaling.pairs import ALIKE, TIE, crossovers
 from workflow.scaling.told import sentences
 from workflow.styles import DASH
 from workflow.table import read_table
-from workflow.tables import cost_tables, latex, markdown
+from workflow.tables import cost_tables
+from workflow.tabular import latex, markdown
 
 SWEEP = COST.replace("length: [16, 32, 64]", "length: [16, 32, 64, 128, 256, 512, 1024]")
 

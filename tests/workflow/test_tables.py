@@ -12,8 +12,8 @@ from workflow.fairness import parameter_mismatch
 from workflow.measured import Measured
 from workflow.plans import plan
 from workflow.points import points
-from workflow.tables import Cell, Table, escaped, latex, markdown
 from workflow.tables import tables_of as tables
+from workflow.tabular import Cell, Table, escaped, latex, markdown
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from workflow.planfile import SCALES
 from workflow.scaling.drawn import Drawing
 from workflow.styles import TEXT_WIDTH, WIDTHS
 from workflow.table import write_table
-from workflow.tables import Table
+from workflow.tabular import Table
 
 
 def leave_paper(paper: Paper, *, folder: Path) -> None:

@@ -6,7 +6,7 @@ from workflow.paper.numerals import slug
 from workflow.report.controls import control_table
 from workflow.report.verdicts import VERDICTS, interval_text, p_text, registration, summary
 from workflow.styles import DASH, sentence
-from workflow.tables import Cell, Table
+from workflow.tabular import Cell, Table
 
 CONTROLS, VERDICTS_TABLE = "controls", "verdicts"
 READING = (

@@ -16,7 +16,7 @@ from workflow.report.origins import common_warnings, machine_table, made_table, 
 from workflow.report.verdicts import registration, summary
 from workflow.scaling.told import sentences
 from workflow.styles import sentence
-from workflow.tables import Table
+from workflow.tabular import Table
 
 TITLE = "xLSTM, Transformers and state space models, compared"
 _TEMPLATE = Path(__file__).parent / "report.typ"

@@ -7,7 +7,7 @@ from pathlib import Path
 import jinja2
 
 from workflow.paper.numerals import Number
-from workflow.tables import escaped
+from workflow.tabular import escaped
 
 _TEMPLATES = Path(__file__).parent
 MORE = {

@@ -20,7 +20,7 @@ from workflow.report.markup import duration
 from workflow.scaling.told import COSTS
 from workflow.styles import DASH, decimals, exact, number, words
 from workflow.table import RATE, TUNED_BY, at_columns, field_columns
-from workflow.tables import FAIRNESS
+from workflow.tabular import FAIRNESS
 
 _RANGE = re.compile(rf"(-?[\d,.]+)(?:{DASH}(-?[\d,.]+))?$")
 _PLAIN = ("1", "fraction", "count", "")

@@ -19,7 +19,8 @@ from workflow.report.verdicts import read_verdicts
 from workflow.scaling.drawn import Drawing
 from workflow.scaling.lines import over_length
 from workflow.table import read_table
-from workflow.tables import CROSSOVERS, LAWS, SCALING, Table, cost_tables, plain_table, tables_of
+from workflow.tables import cost_tables, tables_of
+from workflow.tabular import CROSSOVERS, LAWS, SCALING, Table, plain_table
 
 PICTURES = "interpretation"  # the folder of what networks do with an input, beside those of the experiments
 

@@ -3,7 +3,7 @@
 import math
 
 from workflow.paper.latex import MORE
-from workflow.tables import Table, latex
+from workflow.tabular import Table, latex
 
 _LETTERS = 89  # that a line of 5.5 inches has in footnotesize
 _GAP = 1.5  # letters between two columns

@@ -17,7 +17,8 @@ from workflow.report.shown import Drawn, Section, Shown, drawn, shown
 from workflow.scaling.lines import over_length
 from workflow.styles import sentence
 from workflow.table import read_table
-from workflow.tables import CROSSOVERS, FAIRNESS, SCALING, cost_tables, tables_of
+from workflow.tables import cost_tables, tables_of
+from workflow.tabular import CROSSOVERS, FAIRNESS, SCALING
 
 MATCHED = 0.02  # parameters that differ by less are said to match
 

@@ -8,7 +8,7 @@ from workflow.report.markup import listed
 from workflow.report.verdicts import interval_text, p_equation, p_text
 from workflow.styles import DASH, sentence
 from workflow.table import read_table
-from workflow.tables import Cell, Table
+from workflow.tabular import Cell, Table
 
 COLUMNS = (
     *("experiment", "control", "of", "expected", "metric", "place", "value", "low", "high", "against", "p"),

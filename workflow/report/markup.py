@@ -7,7 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from workflow.styles import sentence, words
-from workflow.tables import Cell, Table
+from workflow.tabular import Cell, Table
 
 _NUMBER = re.compile(r"(?:< )?(-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)(?:/(\d+)| ?(k|M|s|min|h|B|KiB|MiB|GiB)\b)?")
 _SIZES = {"k": 2**10, "M": 2**20, "s": 1, "min": 60, "h": 3600, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}

@@ -8,7 +8,7 @@ from workflow.points import Labels, columns_of
 from workflow.report.markup import duration
 from workflow.styles import described, words
 from workflow.table import RATE
-from workflow.tables import Cell, Table
+from workflow.tabular import Cell, Table
 from workflow.tuning import tuning
 
 ROLES = {

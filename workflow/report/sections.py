@@ -11,7 +11,7 @@ from workflow.report.shown import Section, all_drawn, drawn, shown
 from workflow.scaling.drawn import drawings
 from workflow.scaling.told import sentences
 from workflow.table import read_table
-from workflow.tables import LAWS, SCALING, Table, plain_table
+from workflow.tabular import LAWS, SCALING, Table, plain_table
 
 
 def growth(folder: Path, *, tables: dict[str, Table], costs: list[pd.DataFrame], estimates: pd.DataFrame) -> Section:

@@ -9,7 +9,7 @@ from workflow.captions import Answer
 from workflow.report.markup import frame_table, inlined, saved, table_html
 from workflow.styles import sentence
 from workflow.table import read_table
-from workflow.tables import Table
+from workflow.tabular import Table
 
 _MOST_ROWS = 400  # of a table of all that is plotted; more are left to the file
 _MOST_SAVED = 200_000  # characters of a file that can be saved from the page

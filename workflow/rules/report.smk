@@ -105,7 +105,16 @@ rule tables:
         measurements=f"{RESULTS}/{SCALE}/{{experiment}}/measurements.csv",
         code=package("scaling")
         + package("statistics")
-        + code("tables.py", "conditions.py", "measured.py", "points.py", "styles.py", "fairness.py", "tuning.py"),
+        + code(
+            "tables.py",
+            "tabular.py",
+            "conditions.py",
+            "measured.py",
+            "points.py",
+            "styles.py",
+            "fairness.py",
+            "tuning.py",
+        ),
     output:
         report(
             directory(f"{RESULTS}/{SCALE}/{{experiment}}/tables"),
@@ -138,7 +147,7 @@ rule report:
         [path for name in EXPERIMENTS for path in [*controls(name), *laws(name)]],
         f"{INTERPRETATION}/figures",
         package("report") + package("scaling") + package("laws") + package("statistics"),
-        code("captions.py", "measured.py", "tables.py", "conditions.py", "fairness.py"),
+        code("captions.py", "measured.py", "tabular.py", "fairness.py"),
         code(
             *(
                 f"report/{name}.jinja"
