@@ -1,4 +1,4 @@
-"""Estimates -> tables, each as Markdown and LaTeX (booktabs) from one source.
+"""Estimates -> tables, each as Markdown and LaTeX (booktabs), and all in tables.json for the report and the paper.
 
     python -m workflow.tables plan.json estimates.csv measurements.csv --output results/quick/recall/tables
 
@@ -19,7 +19,6 @@ from workflow.conditions import condition_rows
 from workflow.confirmations import FLOORS
 from workflow.estimates import SHARE, SOLVED
 from workflow.fairness import fairness_rows
-from workflow.files import write
 from workflow.measured import Measured, read_measured
 from workflow.planfile import Figure
 from workflow.points import Points, points, yardsticks
@@ -27,7 +26,7 @@ from workflow.scaling.told import crossover_rows, scaling_rows
 from workflow.statistics.comparisons import tied_with_best
 from workflow.styles import BETTER_LOW, DASH, QUARTILES, exact, number, predictor, sentence, uncertain, words
 from workflow.table import read_table
-from workflow.tabular import CONDITIONS, CROSSOVERS, FAIRNESS, SCALING, Cell, Table, latex, markdown, plain_table
+from workflow.tabular import CONDITIONS, CROSSOVERS, FAIRNESS, SCALING, Cell, Table, leave_tables, plain_table
 
 _MOST_COLUMNS = 5
 
@@ -227,9 +226,7 @@ def main() -> None:
         found = tables_of(read_measured(arguments.plan, arguments.estimates, arguments.measurements))
         if arguments.scaling is not None:
             found |= cost_tables(read_table(arguments.scaling), read_table(arguments.crossovers))
-        for name, table in found.items():
-            write(arguments.output / f"{name}.md", markdown(table))
-            write(arguments.output / f"{name}.tex", latex(table))
+        leave_tables(found, folder=arguments.output)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 

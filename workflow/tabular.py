@@ -1,8 +1,12 @@
-"""A table: its rows under a head, as Markdown and LaTeX (booktabs) tell it."""
+"""A table: its rows under a head, as Markdown and LaTeX (booktabs) tell it, and as it is kept for the report and the paper."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import TypeAdapter
+
+from workflow.files import write
 from workflow.styles import DASH
 
 FAIRNESS, CONDITIONS = "fairness", "conditions"
@@ -33,6 +37,23 @@ def plain_table(title: str, told: tuple[list[str], list[list[str]], str]) -> Tab
     """Returns a head, rows of text and a note as a table whose first column holds names."""
     head, rows, note = told
     return Table(title, head, [[Cell(text) for text in row] for row in rows], 1, "", 0, note)
+
+
+_TABLES: TypeAdapter[dict[str, Table]] = TypeAdapter(dict[str, Table])
+_FILE = "tables.json"
+
+
+def leave_tables(tables: dict[str, Table], *, folder: Path) -> None:
+    """Leaves each table as Markdown and as LaTeX, and all of them for `read_tables`."""
+    for name, table in tables.items():
+        write(folder / f"{name}.md", markdown(table))
+        write(folder / f"{name}.tex", latex(table))
+    write(folder / _FILE, _TABLES.dump_json(tables).decode() + "\n")
+
+
+def read_tables(folder: Path) -> dict[str, Table]:
+    """Returns the tables left in a folder, by name and in order; OSError or ValueError naming what is wrong."""
+    return _TABLES.validate_json((folder / _FILE).read_bytes())
 
 
 def markdown(table: Table) -> str:

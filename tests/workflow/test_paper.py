@@ -21,10 +21,11 @@ from tasks import AnyTask
 from tests.workflow.synthetic import failing, recall_plan
 from tests.workflow.test_figures import cost_plan, tables_of
 from tests.workflow.test_interpretation import leave_pictures
-from tests.workflow.test_report import leave_scaling
+from tests.workflow.test_report import leave_tabulated
 from tests.workflow.verdicts import CLAIMS, leave_controls, leave_verdicts
 from workflow import plans
 from workflow.laws import isoflop, parametric
+from workflow.measured import Measured
 from workflow.paper import numerals
 from workflow.paper.checklist import checklist, markdown
 from workflow.paper.citations import bibliography, cited, entries, uses
@@ -47,9 +48,7 @@ def made(folder: Path) -> Path:
     lost = failing(recall_plan(), role="confirm", mixer="attention", status="diverged", most=2)
     unfit = [planned.id for planned in cost_plan().runs if planned.run.length == 64]
     for plan, ended in ((recall_plan(), lost), (cost_plan(), dict.fromkeys(unfit[:1], "out_of_memory"))):
-        _, estimated, measured = tables_of(plan, folder, ended=ended)
-        home = folder / plan.scale / plan.experiment
-        leave_scaling(home, estimates=estimated, measurements=measured)
+        leave_tabulated(folder / plan.scale / plan.experiment, Measured(*tables_of(plan, folder, ended=ended)))
     leave_controls(folder / "quick/recall", behaved={"handicapped": "no"})
     leave_verdicts(folder / "quick")
     (folder / "quick" / PICTURES).mkdir()
@@ -167,8 +166,9 @@ def test_every_verdict_and_control_has_a_key(paper):
 def test_laws_of_the_loss_are_taken_in(tmp_path, monkeypatch):
     monkeypatch.setattr(parametric, "RESAMPLES", 20)
     monkeypatch.setattr(isoflop, "DRAWS", 200)
-    tables_of(plans.plan("scaling-law", scale="smoke"), tmp_path)
+    measured = Measured(*tables_of(plans.plan("scaling-law", scale="smoke"), tmp_path))
     home = tmp_path / "smoke/scaling-law"
+    leave_tabulated(home, measured)
     given = [home / "measurements.csv", "--output", home / "laws.csv", "--figures", home / "laws"]
     monkeypatch.setattr(sys, "argv", ["workflow.laws", *map(str, given)])
     workflow.laws.__main__.main()

@@ -21,7 +21,7 @@ from tests.workflow.test_figures import cost_plan, tables_of
 from tests.workflow.verdicts import CLAIMS, leave_controls, leave_verdicts
 from workflow.figures import draw_all
 from workflow.files import write
-from workflow.measured import Measured
+from workflow.measured import Measured, measured_in
 from workflow.measurements import measurements
 from workflow.planfile import read_plan
 from workflow.report import page
@@ -30,27 +30,32 @@ from workflow.scaling.lines import lines, samples
 from workflow.scaling.pairs import crossovers
 from workflow.styles import uncertain
 from workflow.table import read_table, write_table
+from workflow.tables import cost_tables
+from workflow.tables import tables_of as set_tables
+from workflow.tabular import leave_tables
 
 
 def made(folder: Path, *plans, ended=None) -> Path:
     for plan in plans:
-        read, estimated, measured = tables_of(plan, folder, ended=ended)
+        measured = Measured(*tables_of(plan, folder, ended=ended))
         home = folder / plan.scale / plan.experiment
-        draw_all(Measured(read, estimated, measured), folder=home / "figures")
-        leave_scaling(home, estimates=estimated, measurements=measured)
+        draw_all(measured, folder=home / "figures")
+        leave_tabulated(home, measured)
         if plan.tuned:
             leave_controls(home)
         leave_verdicts(home.parent)
     return folder
 
 
-def leave_scaling(home: Path, *, estimates, measurements) -> None:
-    """Leaves, of an experiment that profiles, what its report reads beside the estimates."""
-    found = lines(estimates)
+def leave_tabulated(home: Path, measured: Measured) -> None:
+    """Leaves what the report reads beside estimates and figures: the tables and, where it profiles, how cost grows."""
+    found, tables = lines(measured.estimates), set_tables(measured)
     if found:
-        taken = samples(measurements)
+        taken = samples(measured.measurements)
         write_table(laws(found, taken), home / "scaling.csv")
         write_table(crossovers(found, taken), home / "crossovers.csv")
+        tables |= cost_tables(*(read_table(home / f"{name}.csv") for name in ("scaling", "crossovers")))
+    leave_tables(tables, folder=home / "tables")
 
 
 @pytest.fixture(scope="module")
@@ -305,7 +310,7 @@ def test_the_steps_follow_one_another_as_commands(tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, rest)])
         module.main()
     assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
-    assert {path.suffix for path in (home / "tables").iterdir()} == {".md", ".tex"}
+    assert {path.suffix for path in (home / "tables").iterdir()} == {".md", ".tex", ".json"}
 
 
 def test_what_profiles_has_its_scaling_on_the_page_and_what_trains_has_none(text):
@@ -360,6 +365,7 @@ def test_conditions_of_timing_are_on_the_page_where_the_machine_told_any(tmp_pat
     told = {"clock": (2.6e9, "Hz"), "busy": (0.25, "fraction"), "joules_per_token": (0.002, "J/token")}
     rows = [one.assign(**{"name": name, "value": value, "unit": unit}) for name, (value, unit) in told.items()]
     write_table(pd.concat([table, *rows]), path)
+    leave_tabulated(path.parent, measured_in(path.parent))
     shown = re.search(
         r'<table[^>]* id="cost-table-conditions">(.*?)</table>',
         page(["recall", "cost"], scale="quick", results=tmp_path),

@@ -13,7 +13,7 @@ from workflow.measured import Measured
 from workflow.plans import plan
 from workflow.points import points
 from workflow.tables import tables_of as tables
-from workflow.tabular import Cell, Table, escaped, latex, markdown
+from workflow.tabular import Cell, Table, escaped, latex, leave_tables, markdown, read_tables
 
 
 @pytest.fixture(scope="module")
@@ -184,3 +184,11 @@ def test_what_is_said_of_tasks_by_name_is_said_of_each(by_task):
     assert said.lead == "The highest test accuracy on each task:"
     assert [item.split(":")[0] for item in said.items] == ["Recall", "Parity, dense labels", "Parity, final label"]
     assert "best constant answer (dotted)" in caption(figure, plan=read, points=shown)
+
+
+def test_tables_are_read_as_they_were_left_and_in_their_order(recall, tmp_path):
+    leave_tables(recall, folder=tmp_path)
+    found = read_tables(tmp_path)
+    assert found == recall
+    assert list(found) == list(recall)
+    assert any(cell.bold for row in found["pairs"].rows for cell in row)

@@ -19,8 +19,7 @@ from workflow.report.verdicts import read_verdicts
 from workflow.scaling.drawn import Drawing
 from workflow.scaling.lines import over_length
 from workflow.table import read_table
-from workflow.tables import cost_tables, tables_of
-from workflow.tabular import CROSSOVERS, LAWS, SCALING, Table, plain_table
+from workflow.tabular import CROSSOVERS, LAWS, SCALING, Table, plain_table, read_tables
 
 PICTURES = "interpretation"  # the folder of what networks do with an input, beside those of the experiments
 
@@ -86,11 +85,10 @@ def read_paper(experiments: list[str], *, scale: str, results: Path) -> Paper:
 def read_record(folder: Path) -> Record:
     """Returns what is in an experiment's folder; OSError or ValueError naming what is missing."""
     measured = measured_in(folder)
-    tables, drawings = tables_of(measured), drawings_of(measured)
+    tables, drawings = read_tables(folder / "tables"), drawings_of(measured)
     scaling, crossovers, controls, laws = (pd.DataFrame() for _ in range(4))
     if len(over_length(measured.estimates)):
         scaling, crossovers = (read_table(folder / f"{name}.csv") for name in (SCALING, CROSSOVERS))
-        tables |= cost_tables(scaling, crossovers)
     if any(run.role == "confirm" for run in measured.plan.runs):
         controls = read_controls(folder / "controls.csv")
     if (folder / f"{LAWS}.csv").exists():

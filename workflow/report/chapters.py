@@ -17,8 +17,7 @@ from workflow.report.shown import Drawn, Section, Shown, drawn, shown
 from workflow.scaling.lines import over_length
 from workflow.styles import sentence
 from workflow.table import read_table
-from workflow.tables import cost_tables, tables_of
-from workflow.tabular import CROSSOVERS, FAIRNESS, SCALING
+from workflow.tabular import CROSSOVERS, FAIRNESS, SCALING, read_tables
 
 MATCHED = 0.02  # parameters that differ by less are said to match
 
@@ -57,11 +56,10 @@ class Chapter(NamedTuple):
 def chapter(folder: Path, *, measured: Measured) -> Chapter:
     """Returns what was measured in an experiment, with the tables and figures in its folder."""
     plan, estimates, runs = measured.plan, measured.estimates, measured.runs
-    tables = tables_of(measured)
+    tables = read_tables(folder / "tables")
     sections = loss_laws(folder)
     if len(over_length(estimates)):
         costs = [read_table(folder / f"{name}.csv") for name in (SCALING, CROSSOVERS)]
-        tables |= cost_tables(*costs)
         sections.append(growth(folder, tables=tables, costs=costs, estimates=estimates))
     last = [*(name for name in tables if name not in (*plan.figures, SCALING, FAIRNESS)), FAIRNESS]
     failures = int((runs["status"] != "finished").sum())

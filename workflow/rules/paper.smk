@@ -3,7 +3,7 @@
 
 rule paper:
     input:
-        [f"{RESULTS}/{SCALE}/{name}/figures" for name in EXPERIMENTS],
+        [f"{RESULTS}/{SCALE}/{name}/{part}" for name in EXPERIMENTS for part in ("figures", "tables")],
         [path for name in EXPERIMENTS for path in [*scaling(name).values(), *laws(name)]],
         expand("{folder}/{table}.csv", folder=INTERPRETATION, table=["gates", "summary", "inputs"]),
         [f"{RESULTS}/{SCALE}/{name}/controls.csv" for name in EXPERIMENTS if BLUEPRINT.experiments[name].confirms],
@@ -17,8 +17,7 @@ rule paper:
         code(*(f"interpretation/{name}.py" for name in ("pictures", "page", "horizons", "told"))),
         code(
             "captions.py",
-            "tables.py",
-            "fairness.py",
+            "tabular.py",
             "figures.py",
             "drawing.py",
             "panels.py",
