@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from workflow.points import Points
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measured:
     """What was measured in one experiment, and estimated from that."""
 

@@ -142,10 +142,8 @@ class Labels:
 
 def key(rows: pd.DataFrame, fields: Sequence[str]) -> pd.Series:
     """Returns the fields of each row in one text: equal texts, equal fields, whatever types their columns have."""
-    place, told = (
-        np.zeros(len(rows), dtype="int64"),
-        [""],
-    )  # of each row among the distinct ones so far, and what these say
+    told = [""]  # what the distinct rows say, as far as their fields were seen
+    place = np.zeros(len(rows), dtype="int64")  # of each row among these
     for field in fields:
         cells, texts = _cells(rows[field])
         place, pairs = pd.factorize(place * len(texts) + cells)

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib import rc_context
 from matplotlib.colors import to_rgb
 
@@ -21,7 +23,7 @@ from workflow.measurements import measurements
 from workflow.panels import house_style
 from workflow.planfile import Figure, PlanFile, read_plan
 from workflow.plans import Plan
-from workflow.points import Labels, Points, points
+from workflow.points import Labels, Points, key, points
 from workflow.scaling.drawn import drawings
 from workflow.styles import RC, STYLES, number, quantity, uncertain
 from workflow.table import read_table, write_table
@@ -206,6 +208,26 @@ def test_fields_varied_together_with_x_do_not_split_a_line(tmp_path):
     assert text != RECALL
     shown = points_of(recall_plan(text), tmp_path, Figure(y="accuracy", x="task.pairs"))
     assert list(shown.looks) == ["Attention", "mLSTM, key 4", "mLSTM, key 16"]
+
+
+CELLS = {
+    "number": st.sampled_from([0.0, 1.0, 0.1, 1e-9, float("nan")]),
+    "count": st.integers(0, 2),
+    "name": st.sampled_from(["a", "b", "1.0", None]),
+    "flag": st.booleans(),
+    "mixed": st.sampled_from([True, 1, "1", None]),
+}
+
+
+@given(st.lists(st.fixed_dictionaries(CELLS), min_size=1, max_size=12))
+def test_keys_are_equal_where_all_fields_are(cells):
+    rows = pd.DataFrame(cells, index=range(5, 5 + len(cells))).astype({"name": "str", "mixed": "object"})
+    said = [tuple("" if pd.isna(value) else str(value) for value in map(cell.get, CELLS)) for cell in cells]
+    found = key(rows, list(CELLS))
+    assert (found.index == rows.index).all()
+    assert [[one == other for other in found] for one in found] == [[one == other for other in said] for one in said]
+    assert list(key(rows, [])) == [""] * len(cells)
+    assert list(key(rows.astype({"count": "float64"}), list(CELLS))) == list(found)  # a table elsewhere has it as such
 
 
 def test_labels_are_spread_without_changing_their_order():
