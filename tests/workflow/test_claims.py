@@ -283,6 +283,22 @@ def test_a_predictor_without_a_network_has_no_error(made):
     assert half == pytest.approx(4.302653 * 0.05 / math.sqrt(3), rel=1e-5)
 
 
+@pytest.mark.parametrize("against", ["network.mixer.name: attention", "predictor: oracle"])
+def test_a_verdict_names_every_run_that_it_rests_on_and_no_other(made, against):
+    text = FILE.format(id="a-claim", claimed="{above: 0}", preconditions="{}").replace(
+        "minus: [{network.mixer.name: attention}]", f"minus: [{{{against}}}]"
+    )
+    known = spread(made, 0.5, 0.8)
+    row = judged(claims_of(text, "recall.yaml"), known).iloc[0]
+    runs = known["recall"].measurements.drop_duplicates("run")
+    runs = runs[runs["task.pairs"] == 8]
+    mine = (runs["role"] == "confirm") & (runs["network.mixer.key_dim"] == 16)
+    name, _, value = against.partition(": ")
+    other = runs["role"] == "reference" if name == "predictor" else runs[name].eq(value) & (runs["role"] == "confirm")
+    assert row["runs"].split() == sorted(runs.loc[mine | other, "run"])
+    assert 3 < len(row["runs"].split()) <= 6
+
+
 @pytest.mark.slow
 def test_chance_alone_is_called_evidence_in_at_most_five_of_a_hundred_suites(made):
     names = {"attention": 0.7, "mlstm": 0.7}

@@ -268,7 +268,8 @@ def test_a_vertex_says_where_the_means_of_the_sizes_are_no_parabola(monkeypatch)
 
 def line_of(runs: Runs, *, failed: int = 0, mixer: str = "mlstm") -> Line:
     look = Look(STYLES[mixer].label, STYLES[mixer], (0.0, 0.0, 0.0), 1.0)
-    return Line("scaling-law", "quick", look, runs, failed)
+    names = tuple(f"run-{place}" for place in range(len(runs.loss)))
+    return Line("scaling-law", "quick", look, runs, names, failed)
 
 
 def test_budgets_are_told_apart_by_their_compute():
@@ -308,6 +309,22 @@ def test_sizes_tokens_and_compute_are_those_of_the_networks_trained(smoke):
             pytest.approx(cell) for cell in expected
         ]
         assert np.isfinite(line.runs.loss).all()
+
+
+def test_every_number_of_a_law_names_the_runs_behind_it(smoke, monkeypatch):
+    monkeypatch.setattr(parametric, "RESAMPLES", 20)
+    measured, planned = smoke
+    confirming = [each for each in planned.runs if each.role == "confirm"]
+    compute = {each.id: costs(each.run)[2] for each in confirming}
+    for line in lines(measured):
+        rows = table([found(line, seed=0)])
+        mine = {each.id for each in confirming if STYLES[each.run.network.mixer.name].label == line.look.label}
+        vertices = rows["parameter"].isin(["size", "loss"])
+        assert {frozenset(names.split()) for names in rows.loc[~vertices, "runs"]} == {frozenset(mine)}
+        for row in rows[vertices].to_dict("records"):
+            inside = {name for name in mine if abs(compute[name] / row["compute"] - 1) < SAME - 1}
+            assert set(row["runs"].split()) == inside
+            assert len(inside) == row["n"]
 
 
 def costs(run) -> tuple[float, float, float]:

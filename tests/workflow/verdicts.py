@@ -53,9 +53,9 @@ _CONTROLS = [
 ]
 
 
-def leave_verdicts(folder: Path) -> None:
-    """Leaves a table with every verdict."""
-    write_table(pd.DataFrame(CLAIMS), folder / "verdicts.csv")
+def leave_verdicts(folder: Path, *, runs: str = "") -> None:
+    """Leaves a table with every verdict, by these runs."""
+    write_table(pd.DataFrame(CLAIMS).assign(runs=runs), folder / "verdicts.csv")
 
 
 def leave_controls(folder: Path, *, behaved: dict[str, str] | None = None) -> None:

@@ -49,7 +49,8 @@ def contrast(claim: Claim, tables: Tables) -> Evidence:
     seeds = min(group.n for group in groups if group.n)
     if estimand.metric in _SHARES and not estimand.minus and seeds < _TELLING:
         caveats = (*caveats, f"were some seeds to solve it and others to fail, {seeds} could all be of one kind")
-    return Evidence(estimate, seeds, "seeds", rows["unit"].iloc[0], frozenset(rows["run"]), caveats)
+    runs = frozenset(run for term in terms for run in term.rows["run"])
+    return Evidence(estimate, seeds, "seeds", rows["unit"].iloc[0], runs, caveats)
 
 
 def _trained(rows: pd.DataFrame, estimand: Contrast, item: dict[str, Any]) -> pd.DataFrame:

@@ -21,7 +21,7 @@ BEFORE, POST_HOC, UNKNOWN = "before the runs", "post hoc", "unknown"
 COLUMNS = (
     *("claim", "family", "statement", "source", "scope", "experiment", "estimand", "region", "unit"),
     *("value", "censored", "low", "high", "level", "p", "p_holm", "n", "counted"),
-    *("verdict", "reason", "detectable", "seeds_needed", "registered", "sentence"),
+    *("verdict", "reason", "detectable", "seeds_needed", "registered", "runs", "sentence"),
 )
 
 _EVIDENCE: dict[type, Callable[[Claim, Tables], Evidence]] = {
@@ -74,6 +74,7 @@ def _row(claim: Claim, tables: dict[str, Tables], *, archive: dict[str, dict[str
     row |= {"p": math.nan, "registered": UNKNOWN}
     try:
         evidence = _evidence(claim, tables)
+        row["runs"] = " ".join(sorted(evidence.runs))
         row["registered"] = _registered(claim, tables[claim.experiment].measurements, evidence, archive)
         return row | _judged(evidence, claim.claimed)
     except Missing as missing:

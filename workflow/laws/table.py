@@ -2,7 +2,8 @@
 
 Columns: `experiment`, `scale`, `line`; `law` (parametric or isoflop), `parameter`, `compute` (of a budget, FLOP), `unit`;
 `value`, `low`, `high`, `interval`, what they are; `n`, the runs behind it; `starts`, `share` of them that reached the best
-basin, and `gradient`, the largest component of the summed loss's there; `verdict` (identified or not identified), `reason`.
+basin, and `gradient`, the largest component of the summed loss's there; `verdict` (identified or not identified), `reason`;
+`runs`, the names of those behind it.
 
 Of a parametric law: E, A, B, alpha, beta, a = beta / (alpha + beta), `holdout` (relative error at the largest compute of a fit
 to the rest), `residual` (root mean square of log L about the law) and `spread` (deviation of log L between seeds). Of an
@@ -10,6 +11,7 @@ isoflop one: by budget `size` and `loss` at the vertex, and over the budgets `si
 N = k C^a) and `loss_exponent`.
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +30,7 @@ ONCE = "none"
 _UNITS = {"E": LOSS, "A": LOSS, "B": LOSS}
 _COLUMNS = (
     *("experiment", "scale", "line", "law", "parameter", "compute", "unit", "value", "low", "high", "interval", "n"),
-    *("starts", "share", "gradient", "verdict", "reason"),
+    *("starts", "share", "gradient", "verdict", "reason", "runs"),
 )
 _MISFIT = 0.05
 
@@ -77,7 +79,12 @@ def _parametric_rows(each: Found) -> list[dict[str, Any]]:
 
 def _isoflop_rows(each: Found) -> list[dict[str, Any]]:
     first, optimum = _first(each.line, ISOFLOP, n=len(each.line.runs.loss)), each.optimum
-    rows = [first | row for one in optimum.profiles for row in _profile_rows(one)]
+    budgets = [np.flatnonzero(each.line.runs.budget == place) for place in range(len(optimum.profiles))]
+    rows = [
+        first | row | _named(each.line, inside)
+        for one, inside in zip(optimum.profiles, budgets, strict=True)
+        for row in _profile_rows(one)
+    ]
     coefficient = Number(10**optimum.coefficient, np.nan, np.nan, optimum.size.reason)
     return [
         *rows,
@@ -101,7 +108,12 @@ def _profile_rows(one: Profile) -> list[dict[str, Any]]:
 
 
 def _first(line: Line, law: str, *, n: int) -> dict[str, Any]:
-    return {"experiment": line.experiment, "scale": line.scale, "line": line.look.label, "law": law, "n": n}
+    told = {"experiment": line.experiment, "scale": line.scale, "line": line.look.label, "law": law, "n": n}
+    return told | _named(line, range(len(line.names)))
+
+
+def _named(line: Line, inside: Iterable[int]) -> dict[str, str]:
+    return {"runs": " ".join(sorted(line.names[place] for place in inside))}
 
 
 def _row(parameter: str, number: Number, *, unit: str, interval: str) -> dict[str, Any]:

@@ -18,12 +18,13 @@ _PASSES = 3  # of a training step: forward, and twice as much backward
 
 
 class Line(NamedTuple):
-    """One mixer's runs, `failed` of them without a loss."""
+    """One mixer's runs, `failed` of them without a loss, and the names of the others."""
 
     experiment: str
     scale: str
     look: Look
     runs: Runs
+    names: tuple[str, ...]
     failed: int
 
 
@@ -50,7 +51,7 @@ def _line(trained: pd.DataFrame, look: Look) -> Line:
     told = trained[trained["loss"].notna()]
     runs = Runs(*(told[name].to_numpy(dtype="float64") for name in Runs._fields))
     first = trained.iloc[0]
-    return Line(first["experiment"], first["scale"], look, runs, len(trained) - len(told))
+    return Line(first["experiment"], first["scale"], look, runs, tuple(told.index), len(trained) - len(told))
 
 
 def _measured(rows: pd.DataFrame, name: str) -> pd.Series:

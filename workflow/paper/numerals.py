@@ -8,7 +8,7 @@ hyphens and dots: `recall.mlstm-key-32.pairs-8.accuracy`, `cost.attention.decode
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -220,18 +220,23 @@ def _laws(record: Record) -> Iterable[Number]:
         compute = f"compute {row['compute']:.2g}" if pd.notna(row["compute"]) else ""
         parameter = "size exponent" if row["parameter"] == "a" else row["parameter"]  # keys do not tell a from A
         where = (record.name, row["line"], row["law"], compute.replace("+", ""), parameter)
-        yield _said((*where, "verdict"), row["verdict"], experiment=record.name)
+        runs = _named(row)
+        yield _said((*where, "verdict"), row["verdict"], experiment=record.name)._replace(runs=runs)
         if pd.notna(row["value"]):
             unit = "" if row["unit"] in _PLAIN else row["unit"]
-            yield _number(where, row, n=row["n"], factor=1.0, unit=unit, runs=(), record=record)
+            yield _number(where, row, n=row["n"], factor=1.0, unit=unit, runs=runs, record=record)
 
 
 def _controls(record: Record) -> Iterable[Number]:
+    """Yields whether the controls behaved: by a network's runs and those it is compared with, by a predictor's references."""
+    networks = {each.control: tuple(sorted({*each.runs, *each.of})) for each in record.plan.controls}
+    references = tuple(sorted(run.id for run in record.plan.runs if run.role == "reference"))
     for row in record.controls.fillna({"of": "", "place": "", "metric": ""}).to_dict("records"):
         where = (record.name, "control", f"{row['control']} {row['of']}", row["place"], row["metric"])
-        yield _said((*where, "behaved"), row["behaved"], experiment=record.name)
+        runs = networks.get(row["control"], ()) if row["of"] else references
+        yield _said((*where, "behaved"), row["behaved"], experiment=record.name)._replace(runs=runs)
         if pd.notna(row["value"]):
-            yield _number(where, row, n=None, factor=1.0, unit="", runs=(), record=record)
+            yield _number(where, row, n=None, factor=1.0, unit="", runs=runs, record=record)
 
 
 def _verdicts(verdicts: pd.DataFrame) -> Iterable[Number]:
@@ -240,17 +245,22 @@ def _verdicts(verdicts: pd.DataFrame) -> Iterable[Number]:
     yield _said(("claims", "all"), str(len(verdicts)), experiment="")
     for row in verdicts.to_dict("records"):
         where, home = ("claim", row["claim"]), row["experiment"] if pd.notna(row["experiment"]) else ""
-        yield _said(where, row["verdict"], experiment=home)
+        runs = _named(row)
+        yield _said(where, row["verdict"], experiment=home)._replace(runs=runs)
         unit = row["unit"] if pd.notna(row["unit"]) and row["unit"] not in _PLAIN else ""
         if pd.notna(row["value"]):
             n = int(row["n"]) if pd.notna(row["n"]) else None
-            yield _printed((*where, "value"), row, n=n, unit=unit, runs=(), experiment=home)
+            yield _printed((*where, "value"), row, n=n, unit=unit, runs=runs, experiment=home)
         for name in ("p", "p_holm", "detectable", "seeds_needed"):
             if pd.notna(row[name]):
                 told = {"value": row[name], "low": np.nan, "high": np.nan}
-                said = _printed((*where, name), told, n=None, unit="", runs=(), experiment=home)
+                said = _printed((*where, name), told, n=None, unit="", runs=runs, experiment=home)
                 small = name.startswith("p") and row[name] < 0.001
                 yield said._replace(text="below 0.001") if small else said
+
+
+def _named(row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(row["runs"].split()) if pd.notna(row["runs"]) else ()
 
 
 def _number(

@@ -42,6 +42,7 @@ _SAID = {
     "detectable": "Smallest difference that would be found in eight of ten cases",
     "seeds_needed": "How many seeds would make the difference detectable",
     "registered": "Whether the claim was stated before its runs",
+    "runs": "Names of the runs behind the value, with spaces between them",
     "sentence": "The verdict in a sentence",
 }
 _SAID_BY_PREFIX = {
