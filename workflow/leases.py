@@ -9,6 +9,7 @@ A lease is renewed by a line in it that changes. Who waits takes the next number
 Who held too long without renewing, as a process that was stopped, learns of it by `check` before it writes.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -51,7 +52,10 @@ class _Lease(NamedTuple):
 
 
 class Leases:
-    """The leases of this process, renewed by a thread as long as the `with` lasts, and then let go."""
+    """The leases of this process, renewed by a thread as long as the `with` lasts, and then let go.
+
+    OSError if no thread can be started.
+    """
 
     def __init__(self, *, renewal: float = RENEWAL, expiry: float = EXPIRY):
         self._renewal, self._expiry = renewal, expiry
@@ -63,7 +67,12 @@ class Leases:
         self._thread = threading.Thread(target=self._renew, name="leases", daemon=True)
 
     def __enter__(self) -> "Leases":
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # which is all that Python says of it
+            raise OSError(
+                errno.ENOMEM, "no memory, or no process, is left for the thread that renews its lease"
+            ) from error
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -46,7 +46,17 @@ class Ended(NamedTuple):
 
 Execute = Callable[[list[Desk]], Iterator[Ended]]
 
-_PLAIN_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+_PLAIN_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ENOMEM,
+)
+_WHOLE = "what was saved before is whole, call again"
 
 
 def serve(folders: list[Path], *, kind: type[Run], execute: Execute, progress: Progress) -> None:
@@ -228,8 +238,10 @@ def work(folders: list[Path], *, kind: type[Run], execute: Execute, progress: Pr
         sys.exit(interruption.EXIT_CODE)
     except (ValueError, UnsupportedKernel, LostLease) as error:
         sys.exit(f"error: {error}" if processes().leads else 1)
+    except MemoryError:
+        sys.exit(f"error: {folders[0]}: no memory is left; {_WHOLE}" if processes().leads else 1)
     except OSError as error:
         if error.errno not in _PLAIN_ERRORS:
             raise
-        told = f"error: {error.filename or folders[0]}: {error.strerror}; what was saved before is whole, call again"
+        told = f"error: {error.filename or folders[0]}: {error.strerror}; {_WHOLE}"
         sys.exit(told if processes().leads else 1)

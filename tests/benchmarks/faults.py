@@ -56,6 +56,8 @@ class Ended(NamedTuple):
         """Returns how it ended in a few words, and "unsaid: ..." if it was in none of the ways it may."""
         if self.code in (-signal.SIGKILL, -signal.SIGTERM):  # the latter by a process that has not begun
             return "killed"
+        if self.code == -signal.SIGSEGV:
+            return "crashed"
         told = [line for line in self.told if not line.endswith(": waiting until it is done")]
         if self.code == 0 and all("is damaged (" in line for line in told):
             return "passed over" if told else "done"
@@ -265,11 +267,19 @@ def preempted(scene: Scene) -> None:
 
 
 class Kind(NamedTuple):
-    """A fault: what brings it about, and how a process ends, or a run, that has met it; empty where that needs no telling."""
+    """A fault: what brings it about, and how a process ends, or a run, that has met it; empty where that needs no telling.
+
+    `crashes`: whether a library may crash of it, as NumPy does at times when an index gets no memory.
+    """
 
     inject: Callable[[Scene], None]
     met: str
     batch_size: int
+    crashes: bool = False
+
+    def unsaid(self, endings: list[str]) -> int:
+        """Returns how many of the endings are none that this fault may bring about."""
+        return sum(each.startswith("unsaid") or (each == "crashed" and not self.crashes) for each in endings)
 
 
 KINDS = {
@@ -279,7 +289,7 @@ KINDS = {
     "full disk": Kind(full_disk, "No space left on device", _SMALL),
     "read-only folder": Kind(read_only, "Read-only file system", _SMALL),
     "two writers": Kind(two_writers, "", _SMALL),
-    "out of memory": Kind(out_of_memory, "out_of_memory", _LARGE),
+    "out of memory": Kind(out_of_memory, "out_of_memory", _LARGE, crashes=True),
     "loss that is no number": Kind(not_a_number, "diverged", _SMALL),
     "SIGTERM": Kind(preempted, "interrupted", _SMALL),
 }
@@ -309,8 +319,8 @@ def injected(name: str, *, policy: Policy, rng: random.Random) -> Verdict:
                 zip(results, undisturbed(policy, kind.batch_size).results, strict=True)
             )
         )
-        unsaid = sum(ending.startswith("unsaid") for ending in endings)
-        return Verdict(endings, not kind.met or kind.met in endings, results.count(None), wrong, unsaid)
+        met = not kind.met or kind.met in endings
+        return Verdict(endings, met, results.count(None), wrong, kind.unsaid(endings))
 
 
 def _right(result: Result | None, calm: Result, expected: str | None, *, policy: Policy) -> bool:

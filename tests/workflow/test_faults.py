@@ -27,10 +27,17 @@ def test_a_fault_loses_nothing_and_is_told(place, name):
         (143, ["interrupted: what was done is saved"], "interrupted"),
         (1, ["error: run-1: Read-only file system; what was saved before is whole"], "Read-only file system"),
         (-9, [], "killed"),
+        (-11, [], "crashed"),
     ],
 )
 def test_an_end_that_is_named_is_called_by_its_name(code, told, said):
     assert Ended(code, told).said == said
+
+
+def test_only_where_memory_runs_out_may_a_library_crash():
+    allowed = {name for name, kind in KINDS.items() if kind.unsaid(["done", "crashed"]) == 0}
+    assert allowed == {"out of memory"}
+    assert KINDS["out of memory"].unsaid(["unsaid: exit code 1, []", "crashed"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -42,7 +49,6 @@ def test_an_end_that_is_named_is_called_by_its_name(code, told, said):
         (1, []),
         (1, ["Traceback (most recent call last):", "OSError: full"]),
         (1, ["error: run-1: full", "error: run-2: full"]),
-        (-11, []),
     ],
 )
 def test_an_end_that_is_not_is_unsaid(code, told):

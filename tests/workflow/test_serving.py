@@ -14,7 +14,7 @@ from workflow.plans import plan, write_plan
 from workflow.progress import Progress, clock
 from workflow.results import Measurement, Outcome, read_result
 from workflow.runs import ReferenceRun
-from workflow.serving import one_by_one, serve
+from workflow.serving import one_by_one, serve, work
 
 PLAN = plan("recall", scale="smoke")
 REFERENCES = [planned for planned in PLAN.runs if planned.role == "reference"]
@@ -49,6 +49,36 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 def test_a_number_that_is_none_is_refused():
     with pytest.raises(ValueError, match="finite number"):
         Measurement(name="loss", value=float("nan"), unit="bit")
+
+
+def no_thread(_):
+    raise RuntimeError("can't start new thread")  # as Python says it where there is no memory for one
+
+
+def test_a_process_without_memory_for_a_thread_says_so_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    first, *_ = folders(tmp_path)
+    with pytest.raises(SystemExit, match=rf"^error: {first}: no memory, or no process, is left .*; what was saved"):
+        work([first], kind=ReferenceRun, execute=one_by_one(outcome), progress=Progress(None, total=1))
+    assert not (first / "result.json").exists()
+
+
+def test_memory_that_runs_out_between_runs_is_told_in_one_line_and_the_finished_runs_stay(tmp_path):
+    first, second = folders(tmp_path)
+
+    def spent(desk):
+        if desk.folder == second:
+            raise MemoryError
+        return outcome(desk)
+
+    progress = Progress(None, total=2)
+    with pytest.raises(
+        SystemExit, match=rf"^error: {first}: no memory is left; what was saved before is whole, call again"
+    ):
+        work([first, second], kind=ReferenceRun, execute=one_by_one(spent), progress=progress)
+    assert (first / "result.json").exists()
+    work([first, second], kind=ReferenceRun, execute=one_by_one(outcome), progress=progress)
+    assert (second / "result.json").exists()
 
 
 def test_a_mistake_ends_the_process_and_leaves_the_finished_runs(tmp_path):
